@@ -1,0 +1,101 @@
+"""What travels between a driver, a controller and workers: plain data, JSON apart from a job made in Python.
+
+Events (``events.jsonl``, ``--json``) are dicts with ``event`` (its name), ``time`` (wall clock, s since 1970) and
+``monotonic`` (s, for differences on one host). Names: started, first_step, generation, evaluation, checkpoint, skipped_step,
+worker_lost, stopping, output, explained, finished, failed.
+
+Metric lines (``metrics.jsonl``) have ``kind``:
+    step        step, epoch, loss, lr, grad_norm, samples, workers, generation, skipped, seconds {phase: s}, log {name: value}
+    evaluation  step, epoch, train {loss}, validation {loss, metric...}, workers, generation, seconds
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Wish = Literal["stop", "checkpoint", "evaluate", "drain"]
+WISHES: tuple[Wish, ...] = ("stop", "checkpoint", "evaluate", "drain")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a worker is asked to train. The job comes as a file, or as an object made in Python (``job``)."""
+
+    job_file: str | None = None
+    job: Any = None  # gdist.Job; sent by Ray's own serialization, never stored
+    overrides: tuple[str, ...] = ()
+    run_dir: str | None = None  # None: made by whoever leads the run, once the job's name is known
+    runs_root: str = "runs"
+    name: str | None = None
+    resume: bool = False  # go on in run_dir from its newest good checkpoint
+    page_dir: str | None = None  # where workers write their progress pages
+    started: float = field(default_factory=time.time)  # wall clock of the user's command, for first_step_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Membership:
+    """One member's place in a generation."""
+
+    generation: int
+    rank: int
+    size: int
+    store: tuple[str, int] | None = None  # host and port of the rendezvous store; None for a single member
+    run_dir: str | None = None
+
+
+@dataclass(kw_only=True)
+class Update:
+    """News from a run, about once a second: what happened, what was measured, what user code printed."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)  # lines printed by user code
+    worker: int = 0  # slot of the worker that speaks
+
+
+class Wishes:
+    """What other threads want of a training loop; the loop puts it on the step's control row, so that all
+    workers act at the same boundary. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted: dict[Wish, str] = {}
+
+    def add(self, wish: Wish, *, reason: str = "") -> None:
+        with self._lock:
+            self._wanted.setdefault(wish, reason)
+
+    def bits(self) -> int:
+        """The wishes as a bit mask in the order of ``WISHES``."""
+        with self._lock:
+            return sum(1 << i for i, wish in enumerate(WISHES) if wish in self._wanted)
+
+    def reason(self, wish: Wish) -> str:
+        with self._lock:
+            return self._wanted.get(wish, "")
+
+    def granted(self, wish: Wish) -> None:
+        """Takes a wish back once all workers have acted on it."""
+        with self._lock:
+            self._wanted.pop(wish, None)
+
+
+@dataclass
+class Interrupt:
+    """Set by a signal handler: ``stop`` at the next step boundary, or ``now``."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    now: threading.Event = field(default_factory=threading.Event)
+    reason: str = "interrupted"
+
+
+Watch = Callable[[Update], None]
+
+
+def event(name: str, **fields: Any) -> dict[str, Any]:
+    """An event as it is written and sent."""
+    return {"event": name, "time": time.time(), "monotonic": time.monotonic(), **fields}
