@@ -1,12 +1,28 @@
 """What travels between a driver, a controller and workers: plain data, JSON apart from a job made in Python.
 
 Events (``events.jsonl``, ``--json``) are dicts with ``event`` (its name), ``time`` (wall clock, s since 1970) and
-``monotonic`` (s, for differences on one host). Names: started, first_step, generation, evaluation, checkpoint, skipped_step,
-worker_lost, stopping, output, explained, finished, failed.
+``monotonic`` (s, for differences on one host). Fields that are not known are left out:
+    started       run (name), run_dir, job (name), job_file (None: made in Python), workers, parameters, samples, validation_samples,
+                  batch_size, micro_batches, steps_per_epoch, total_steps (None: a stop rule decides), epochs, step (where it
+                  begins: 0, or what a resumed run goes on from), resumed (bool)
+    first_step    step, seconds (from the user's command)
+    generation    generation, workers, reason
+    checkpoint    step, name (None: a regular one), path, bytes, seconds; ``error`` instead of the last three if it failed
+    skipped_step  step, why, positions
+    worker_lost   worker, host, cause
+    stopping      step, reason, by ("job": one of its own rules; "wish": somebody asked)
+    output        worker, text (lines printed by user code)
+    explained     text (something the user should know once: a changed optimizer starts fresh, a checkpoint was passed over ...)
+    finished      what ``result.json`` holds
+    failed        error (``GdistError.to_dict()``), step
 
 Metric lines (``metrics.jsonl``) have ``kind``:
     step        step, epoch, loss, lr, grad_norm, samples, workers, generation, skipped, seconds {phase: s}, log {name: value}
     evaluation  step, epoch, train {loss}, validation {loss, metric...}, workers, generation, seconds
+``step`` and ``epoch`` count from 1 for the first: they say how many were taken or begun.
+
+``result.json``: status ("done", "stopped": somebody asked, "failed"), reason, steps, epochs, train {loss}, validation {loss,
+metric...}, wall_seconds, first_step_seconds, workers, weights_sha256, run_dir; ``error`` if it failed.
 """
 
 from __future__ import annotations
