@@ -33,8 +33,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Wish = Literal["stop", "checkpoint", "evaluate", "drain"]
-WISHES: tuple[Wish, ...] = ("stop", "checkpoint", "evaluate", "drain")
+Wish = Literal["stop", "checkpoint", "evaluate", "drain", "finish"]
+WISHES: tuple[Wish, ...] = ("stop", "checkpoint", "evaluate", "drain", "finish")  # finish: a rule of the job itself, such as its time
 
 
 @dataclass(frozen=True, kw_only=True)

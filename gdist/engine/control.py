@@ -1,0 +1,157 @@
+"""What workers tell one another in every step, beside the gradients and in the same message.
+
+A vector of numbers in which each worker fills its own places and leaves zeros in the others', so that the sum over the
+workers gathers them: one row a worker (who it is, which step and plan it follows, its wishes), one row a micro-batch (its
+loss, its weight, the user's own scalars), one place a parameter (how many workers have a gradient for it). Each number
+travels as two of the gradient's dtype (high and low part): 48 bits survive float32, so that integers up to 2**48 arrive
+as they are and a loss keeps its last digits.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdist.engine.plan import Cut, Pass
+from gdist.errors import JobError, ReplicasDiffer
+
+MAX_LOGGED = 16  # user scalars a step
+_ROW = ("present", "generation", "step", "phase", "plan", "names", "hash_high", "hash_low", "wishes", "compute_s")
+_AGREED = {"generation": "generation", "step": "step", "phase": "phase of the step", "plan": "plan of the run"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What all workers of a step said together; the same on each of them.
+
+    ``loss``: the weighted mean over the step's micro-batches, summed in their order; ``weight``: the sum of their weights;
+    ``has_gradient``: one flag a parameter; ``compute_s``: by worker, seconds of its own forward and backward.
+    """
+
+    loss: float
+    weight: float
+    log: dict[str, float]
+    has_gradient: np.ndarray
+    wishes: int
+    compute_s: tuple[float, ...]
+    non_finite: tuple[int, ...]  # micro-batches whose loss is not finite
+
+
+class Control:
+    """The control vector of one generation: ``elements`` long, filled between ``open`` and ``encode``, read by ``decode``."""
+
+    def __init__(
+        self, *, rank: int, size: int, micro_batches: int, parameters: int, generation: int = 1, plan: int = 0
+    ) -> None:
+        self._rank, self._size, self._generation, self._plan = rank, size, generation, plan
+        rows, leaves = size * len(_ROW), micro_batches * (2 + MAX_LOGGED)
+        self._values = np.zeros(rows + leaves + parameters)
+        self._rows = self._values[:rows].reshape(size, len(_ROW))
+        self._leaves = self._values[rows : rows + leaves].reshape(micro_batches, 2 + MAX_LOGGED)
+        self._used = self._values[rows + leaves :]
+        self._names: tuple[str, ...] = ()
+        self._pending: list[tuple[int, Tensor, Tensor | float]] = []
+        self.elements = 2 * len(self._values)
+
+    def open(self, cut: Cut, *, phase: int = 0, wishes: int = 0, weights_hash: int | None = None) -> None:
+        """Begins a step: writes this worker's row."""
+        self._values[:] = 0
+        self._cut, self._phase = cut, phase
+        high, low = divmod(weights_hash, 1 << 32) if weights_hash is not None else (0, 0)
+        self._rows[self._rank] = (1, self._generation, cut.step, phase, self._plan, 0, high, low, wishes, 0)
+
+    def note(self, share: Pass, *, mean: Tensor, weight: Tensor | float, log: dict[str, Tensor | float]) -> None:
+        """Notes one pass at the place of its first micro-batch; the numbers are read from the device when encoded."""
+        names = tuple(sorted(log))
+        if len(names) > MAX_LOGGED:
+            raise JobError(
+                f"the loss logs {len(names)} scalars, at most {MAX_LOGGED} travel with a step", where="Loss(log=...)"
+            )
+        self._names = names
+        if names:
+            self._rows[self._rank, 5] = zlib.crc32("\0".join(names).encode())
+        self._pending.append((share.first, mean.detach(), weight))
+        for k, name in enumerate(names):
+            value = log[name]
+            self._leaves[share.first, 2 + k] = value.item() if isinstance(value, Tensor) else value
+
+    def encode(self, out: Tensor, *, has_gradient: Sequence[bool], compute_s: float) -> None:
+        """Writes the vector into ``out`` (``elements`` numbers of the gradient's dtype)."""
+        for first, mean, weight in self._pending:
+            self._leaves[first, 0] = mean.item()
+            self._leaves[first, 1] = weight.item() if isinstance(weight, Tensor) else weight
+        self._pending.clear()
+        self._used[:] = has_gradient
+        self._rows[self._rank, 9] = compute_s
+        dtype = np.float64 if out.dtype == torch.float64 else np.float32
+        halves = np.empty((2, len(self._values)), dtype=dtype)
+        with np.errstate(invalid="ignore", over="ignore"):
+            halves[0] = self._values
+            halves[1] = np.nan_to_num(self._values - halves[0], nan=0.0, posinf=0.0, neginf=0.0)
+        out.copy_(torch.from_numpy(halves.reshape(-1)))
+
+    def decode(self, summed: Tensor) -> Report:
+        """Reads the summed vector; raises ReplicasDiffer, naming the worker, where one does not agree."""
+        halves = summed.cpu().numpy().astype(np.float64).reshape(2, -1)
+        self._values[:] = halves[0] + halves[1]
+        self._check_rows()
+        used = self._leaves[: self._cut.micro_batches]
+        means, weights = used[:, 0], used[:, 1]
+        weight = float(np.cumsum(weights)[-1])  # cumsum adds in order: the same bits however workers shared the leaves
+        with np.errstate(invalid="ignore", over="ignore"):
+            loss = float(np.cumsum(means * weights)[-1] / weight) if weight else 0.0
+            logged = np.cumsum(used[:, 2:] * weights[:, None], axis=0)[-1] / weight if weight else np.zeros(MAX_LOGGED)
+        return Report(
+            loss=loss,
+            weight=weight,
+            log={name: float(logged[k]) for k, name in enumerate(self._names)},
+            has_gradient=self._used > 0,
+            wishes=int(np.bitwise_or.reduce(self._rows[:, 8].astype(np.int64))),
+            compute_s=tuple(self._rows[:, 9].tolist()),
+            non_finite=() if np.isfinite(loss) else tuple(np.flatnonzero(~np.isfinite(means * weights)).tolist()),
+        )
+
+    def _check_rows(self) -> None:
+        mine = self._rows[self._rank].copy()
+        expected = (1, self._generation, self._cut.step, self._phase, self._plan)
+        if not np.array_equal(self._rows[:, :5], np.broadcast_to(expected, (self._size, 5))):
+            self._name_the_odd_one(expected)
+        names = self._rows[:, 5]
+        if np.any((names != mine[5]) & (names != 0) & (mine[5] != 0)):
+            raise JobError(
+                "the loss logs different names on different micro-batches",
+                where=f"Loss(log=...): here {', '.join(self._names)}",
+                help="log the same names at every step; use nan where a scalar has no value",
+            )
+        hashes = self._rows[:, 6] * 2.0**32 + self._rows[:, 7]
+        if np.any(hashes != hashes[0]):
+            self._name_the_altered_one(self._rows[:, 6:8])
+
+    def _name_the_odd_one(self, expected: tuple[int, ...]) -> None:
+        for rank, row in enumerate(self._rows):
+            for key, wanted in zip(_ROW[:5], expected, strict=True):
+                found = row[_ROW.index(key)]
+                if found != wanted:
+                    what = _AGREED.get(key, "place")
+                    raise ReplicasDiffer(
+                        f"worker {rank} is at another {what} than worker {self._rank}: {found:.0f}, not {wanted}",
+                        where=f"step {self._cut.step}",
+                        help="all workers must run the same job, code and data; nothing of this step was applied",
+                    )
+
+    def _name_the_altered_one(self, hashes: np.ndarray) -> None:
+        kinds, counts = np.unique(hashes, axis=0, return_counts=True)
+        common = kinds[counts.argmax()]
+        odd = [r for r in range(self._size) if not np.array_equal(hashes[r], common)]
+        who = f"worker {', '.join(map(str, odd))}" if counts.max() > 1 else f"workers {', '.join(map(str, range(self._size)))}"
+        raise ReplicasDiffer(
+            f"the weights of {who} are not the same bits as the others'",
+            where=f"found at step {self._cut.step}",
+            note="a changed bit in memory, or code that changes weights on one worker only",
+            help="go on from the last checkpoint with gdist resume",
+        )

@@ -1,0 +1,182 @@
+"""A task's phases, made ready for one generation: the whole step that a worker repeats.
+
+engine = Engine(replica, phases, ...)      once a run
+engine.join(collective, generation=1)      once a generation
+engine.step(n)                             ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gdist.engine.buffers import MovingBuffers
+from gdist.engine.collective import Collective
+from gdist.engine.control import Control
+from gdist.engine.exact import ExactGradients
+from gdist.engine.flat import FlatParameters
+from gdist.engine.gather import GatherSums, gather_step
+from gdist.engine.gradients import Gradients
+from gdist.engine.plan import Plan
+from gdist.engine.precision import Precision
+from gdist.engine.replica import Replica
+from gdist.engine.step import StepResult, Sums, train_step
+from gdist.engine.streams import Streams
+from gdist.engine.transaction import Transaction
+from gdist.engine.update import Update
+from gdist.errors import JobError
+from gdist.task.task import Descend, Gather
+
+
+@dataclass(frozen=True)
+class DescendPart:
+    """A Descend phase with what it trains: ``parameters`` may be shared with other phases of the cycle."""
+
+    phase: Descend
+    parameters: FlatParameters
+    update: Update
+
+
+@dataclass(frozen=True)
+class GatherPart:
+    """A Gather phase and one contribution as an example of its shapes."""
+
+    phase: Gather
+    like: dict[str, Tensor]
+
+
+Part = DescendPart | GatherPart
+
+
+class Engine:
+    """One worker's share of every step of a run. ``load(epoch, start, stop)`` gives batches; ``moving``: the buffers that
+    forward changes; ``exact``: sums along the fixed tree."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        parts: Sequence[Part],
+        *,
+        plan: Plan,
+        load: Callable[[int, int, int], Any],
+        precision: Precision,
+        device: torch.device,
+        seed: int = 0,
+        exact: bool = False,
+        moving: Sequence[str] = (),
+        digest: int = 0,
+    ) -> None:
+        self.replica = replica
+        self.plan = plan
+        self.collective: Collective | None = None
+        self._parts = parts
+        self._load = load
+        self._precision = precision
+        self._streams = Streams(seed, device)
+        self._seed = seed
+        self._exact = exact
+        self._digest = digest
+        self._buffers = MovingBuffers(replica.module, moving)
+        self._unmerged = Plan(plan.samples, batch_size=plan.batch_size, micro_batches=plan.micro_batches)
+        self._transaction = Transaction(replica) if len(parts) > 1 else None
+        self._runs: list[Callable[..., StepResult]] = []
+        self._sums: list[Sums] = []
+
+    def join(self, collective: Collective, *, generation: int = 1) -> None:
+        """Takes a place in a generation; raises JobError where it has more workers than micro-batches."""
+        if collective.size > self.plan.micro_batches:
+            raise JobError(
+                f"{collective.size} workers cannot share {self.plan.micro_batches} micro-batches",
+                where=f"micro_batches={self.plan.micro_batches}",
+                help=f"use at most {self.plan.micro_batches} workers, or set micro_batches (it is part of the mathematics)",
+            )
+        self.leave()
+        self.collective = collective
+        self.replica.agree(collective)
+        self._runs = [self._ready(n, part, collective, generation) for n, part in enumerate(self._parts)]
+
+    def leave(self) -> None:
+        """Ends the generation for this worker."""
+        for sums in self._sums:
+            sums.close()
+        self._sums = []
+        self._runs = []
+        if self.collective is not None:
+            self.collective.close()
+            self.collective = None
+
+    def step(self, step: int, *, wishes: int = 0, weights_hash: int | None = None) -> StepResult:
+        """All phases of step ``step``; all of its changes are made, or none."""
+        if self._transaction is None:
+            return self._step(step, wishes, weights_hash)
+        with self._transaction.open():
+            return self._step(step, wishes, weights_hash)
+
+    def _step(self, step: int, wishes: int, weights_hash: int | None) -> StepResult:
+        try:
+            results = [run(step, wishes=wishes, weights_hash=weights_hash) for run in self._runs]
+        except BaseException:
+            self._buffers.rewind()
+            for parameter in self.replica.module.parameters():
+                parameter.grad = None
+            raise
+        return results[0] if len(results) == 1 else _merged(results, [part.phase.name for part in self._parts])
+
+    def _ready(self, number: int, part: Part, collective: Collective, generation: int) -> Callable[..., StepResult]:
+        place = {"rank": collective.rank, "size": collective.size}
+        trained = len(part.parameters.parameters) if isinstance(part, DescendPart) else 0
+        control = Control(
+            **place, micro_batches=self.plan.micro_batches, parameters=trained, generation=generation, plan=self._digest
+        )
+        if isinstance(part, GatherPart):
+            gathered = GatherSums(part.like, collective, control=control.elements)
+
+            def gather(step: int, **told: Any) -> StepResult:
+                return gather_step(
+                    step, phase=part.phase, number=number, plan=self._unmerged, **place, load=self._load,
+                    streams=self._streams, seed=self._seed, sums=gathered, control=control, **told,
+                )  # fmt: skip
+
+            return gather
+        part.parameters.check()
+        kind = ExactGradients if self._exact else Gradients
+        only = part.parameters.parameters if part.phase.parameters is not None else None
+        sums = kind(part.parameters, collective, extra=self._buffers.layout, control=control.elements, only=only)
+        self._sums.append(sums)
+
+        def descend(step: int, **told: Any) -> StepResult:
+            return train_step(
+                step, plan=self.plan, **place, load=self._load, loss=part.phase.loss, streams=self._streams,
+                precision=self._precision, buffers=self._buffers, sums=sums, control=control, update=part.update,
+                phase=number, **told,
+            )  # fmt: skip
+
+        return descend
+
+
+def example_contribution(phase: Gather, batch: Any, *, seed: int) -> dict[str, Tensor]:
+    """What ``phase`` contributes for ``batch``; the shapes that all its contributions must have."""
+    device = next(iter(batch.columns.values())).device
+    rng = torch.Generator(device=device).manual_seed(seed)
+    with torch.no_grad():
+        return {name: tensor.detach() for name, tensor in phase.contribute(batch, rng).items()}
+
+
+def _merged(results: Sequence[StepResult], names: Sequence[str]) -> StepResult:
+    """A cycle's results as one: the first phase's loss is the step's, the others' stand in ``log`` under their names."""
+    first = results[0]
+    for name, result in zip(names, results, strict=True):
+        if result is not first:
+            first.log.setdefault(f"{name}.loss", result.loss)
+            first.log.update(result.log)
+            for phase, seconds in result.seconds.items():
+                first.seconds[phase] = first.seconds.get(phase, 0.0) + seconds
+        first.wishes |= result.wishes
+        first.skipped |= result.skipped
+        first.non_finite = (*first.non_finite, *(n for n in result.non_finite if n not in first.non_finite))
+    first.compute_s = tuple(map(sum, zip(*(r.compute_s for r in results), strict=True)))
+    return first

@@ -1,0 +1,92 @@
+"""A phase that gathers sums over the micro-batches (statistics, histograms, cluster centres) instead of a gradient.
+
+Contributions are summed in float64 along the fixed tree: the same bits at any number of workers, in every mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from gdist.engine.collective import Collective
+from gdist.engine.control import Control
+from gdist.engine.flat import Layout
+from gdist.engine.plan import Plan
+from gdist.engine.step import Clock, StepResult
+from gdist.engine.streams import Streams, mix
+from gdist.engine.tree import TreeSum
+from gdist.task.task import Gather
+
+
+class GatherSums:
+    """The sums of one Gather phase. ``like``: one contribution, whose names, shapes and dtypes all must have."""
+
+    def __init__(self, like: Mapping[str, Tensor], collective: Collective, *, control: int) -> None:
+        self._collective = collective
+        self._like = dict(sorted(like.items()))
+        self._layout = Layout.of(self._like.values())
+        device = next(iter(self._like.values())).device
+        self.flat = torch.zeros(self._layout.elements, dtype=torch.float64, device=device)
+        self.control = torch.zeros(control, dtype=torch.float64, device=device)
+        self._tree = TreeSum(collective, elements=self._layout.elements, dtype=torch.float64, device=device)
+
+    def open(self, parts: int) -> None:
+        self._tree.open(parts)
+
+    def add(self, contribution: Mapping[str, Tensor], *, part: int) -> None:
+        vector = self._tree.vector()
+        for view, name in zip(self._layout.views(vector), self._like, strict=True):
+            view.copy_(contribution[name])
+        self._tree.insert(part, vector)
+
+    def reduce(self) -> dict[str, Tensor]:
+        controls = self._collective.all_reduce(self.control)
+        self._tree.reduce(self.flat)
+        controls.wait()
+        views = zip(self._like.items(), self._layout.views(self.flat), strict=True)
+        return {name: (view if like.is_floating_point() else view.round()).to(like.dtype) for (name, like), view in views}
+
+
+@torch.no_grad()
+def gather_step(
+    step: int,
+    *,
+    phase: Gather,
+    number: int,
+    plan: Plan,
+    rank: int,
+    size: int,
+    load: Callable[[int, int, int], Any],
+    streams: Streams,
+    seed: int,
+    sums: GatherSums,
+    control: Control,
+    wishes: int = 0,
+    weights_hash: int | None = None,
+) -> StepResult:
+    """As ``train_step``, for a Gather phase; ``plan`` must not merge passes. ``loss`` of the result is 0."""
+    clock = Clock()
+    cut = plan.cut(step)
+    control.open(cut, phase=number, wishes=wishes, weights_hash=weights_hash)
+    sums.open(cut.micro_batches)
+    for share in plan.passes(cut, rank=rank, size=size):
+        batch = load(cut.epoch, share.start, share.stop)
+        clock.mark("data")
+        streams.begin(step=step, phase=number, micro_batch=share.first)
+        rng = Generator(device=sums.flat.device).manual_seed(mix(seed, step, number, share.first))
+        sums.add(phase.contribute(batch, rng), part=share.first)
+        control.note(share, mean=sums.flat.new_zeros(()), weight=batch.rows, log={})
+        clock.mark("forward")
+    control.encode(sums.control, has_gradient=(), compute_s=clock.spent("forward"))
+    totals = sums.reduce()
+    report = control.decode(sums.control)
+    clock.mark("reduce")
+    log = {name: float(value) for name, value in (phase.apply(totals) or {}).items()}
+    clock.mark("update")
+    return StepResult(
+        step=step, epoch=cut.epoch, loss=0.0, grad_norm=0.0, lr=0.0, samples=cut.rows, skipped=False, clipped=False,
+        wishes=report.wishes, seconds=clock.seconds, compute_s=report.compute_s, log=log,
+    )  # fmt: skip

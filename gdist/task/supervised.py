@@ -1,0 +1,37 @@
+"""The task of most jobs: a model and a loss, minimized over labelled samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gdist.task.losses import named
+from gdist.task.task import Descend, Gather, Loss, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gdist.data.batch import Batch
+    from gdist.job.job import Job
+
+
+class Supervised(Task):
+    """``job.model`` with ``job.loss``: a name (then outputs are compared with ``batch.target``), or ``loss(model, batch)``."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        assert job.model is not None
+        self.module = job.model(**job.model_args)
+        self._outputs: Callable[[Any, Batch], Tensor] = job.predict or (lambda model, batch: model(batch.features))
+        self._criterion = named(job.loss) if isinstance(job.loss, str) else None
+
+    def cycle(self) -> list[Descend | Gather]:
+        return [Descend(loss=self.evaluate)]
+
+    def evaluate(self, batch: Batch) -> Loss | Tensor:
+        if self._criterion is None:
+            return self.job.loss(self.module, batch)  # type: ignore[operator, no-any-return]
+        return self._criterion(self.predict(batch), batch.target)
+
+    def predict(self, batch: Batch) -> Tensor:
+        return self._outputs(self.module, batch)

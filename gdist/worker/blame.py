@@ -1,0 +1,51 @@
+"""An exception out of the user's code becomes one error with the user's own traceback, gdist's and the libraries' taken out."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gdist.errors import GdistError, UserCodeError
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_LIBRARIES = tuple({sysconfig.get_path(k) for k in ("purelib", "platlib", "stdlib", "platstdlib")})
+
+
+@contextmanager
+def blaming_user(what: str, **where: object) -> Iterator[None]:
+    """Turns any exception that is not gdist's own into UserCodeError: ``what``, at ``where`` (worker=..., step=...)."""
+    try:
+        yield
+    except (GdistError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise user_error(error, what, **where) from error
+
+
+def user_error(error: BaseException, what: str, **where: object) -> UserCodeError:
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [f for f in frames if _is_users(f.filename)]
+    last = theirs[-1] if theirs else None
+    place = f"{_short(last.filename)}:{last.lineno} in {last.name}: {last.line}" if last else None
+    circumstances = ", ".join(f"{key} {value}" for key, value in where.items() if value is not None)
+    message = " ".join(str(error).split())
+    return UserCodeError(
+        f"{what}{f' ({circumstances})' if circumstances else ''}",
+        where=place,
+        note=f"{type(error).__name__}: {message}"[:600],
+        traceback="".join(traceback.format_list(theirs)) + f"{type(error).__name__}: {error}" if theirs else None,
+        full_traceback="".join(traceback.format_exception(error)),
+    )
+
+
+def _is_users(filename: str) -> bool:
+    path = os.path.abspath(filename)
+    return not path.startswith((_PACKAGE, *_LIBRARIES)) and not filename.startswith("<frozen")
+
+
+def _short(filename: str) -> str:
+    relative = os.path.relpath(filename)
+    return relative if not relative.startswith("..") else filename

@@ -1,0 +1,189 @@
+"""From a job's description to an engine that can step: model, data, plan, optimizers. The same on every worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from gdist.data.feed import Feed
+from gdist.data.split import hold_out
+from gdist.engine.engine import DescendPart, Engine, GatherPart, Part, example_contribution
+from gdist.engine.flat import FlatParameters
+from gdist.engine.plan import Plan, digest
+from gdist.engine.precision import Precision
+from gdist.engine.probe import Findings, probe
+from gdist.engine.recompute import recompute
+from gdist.engine.replica import Replica
+from gdist.engine.streams import Streams
+from gdist.engine.update import Update
+from gdist.errors import JobError
+from gdist.job.describe import describe
+from gdist.job.micro_batches import default_micro_batches
+from gdist.optim.ema import EMA
+from gdist.task.supervised import Supervised
+from gdist.task.task import Descend, Task
+from gdist.worker.blame import blaming_user
+from gdist.worker.machine import be_deterministic, choose_device
+
+if TYPE_CHECKING:
+    from gdist.job.job import Job
+
+_PROBE_ROWS = 64  # at most: enough to see what a model does, little enough to cost nothing
+
+
+@dataclass(frozen=True)
+class Built:
+    """A job ready to train on this worker. ``total_steps``: None where only a stop rule ends the run."""
+
+    job: Job
+    task: Task
+    engine: Engine
+    feed: Feed
+    validation: Feed | None
+    findings: Findings
+    averages: EMA | None
+    device: torch.device
+    precision: Precision
+    total_steps: int | None
+    data_fingerprint: str
+
+    @property
+    def plan(self) -> Plan:
+        return self.engine.plan
+
+
+def build(job: Job) -> Built:
+    """Makes model and data, and looks at them with one micro-batch. Raises JobError, DataError, UserCodeError."""
+    if job.exact:
+        be_deterministic()
+    device = choose_device(job.device)
+    precision = Precision(job.precision, device)
+    feed, validation, fingerprint = _open_data(job, device, precision)
+    with blaming_user("the model could not be made"):
+        torch.manual_seed(job.seed)
+        task = (job.task or Supervised)(job)
+        _prepare(task.module, job, device, precision)
+        cycle = task.cycle()
+    batch_size = len(feed) if job.batch_size == "full" else min(job.batch_size, len(feed))
+
+    streams = Streams(job.seed, device)
+    cautious = job.micro_batches or default_micro_batches(batch_size, mergeable=False)
+    rows = max(1, min(_PROBE_ROWS, batch_size // cautious))
+    losses = {phase.name: phase.loss for phase in cycle if isinstance(phase, Descend)}
+    with blaming_user("one micro-batch through the model failed"):
+        batch = feed.take(0, 0, rows)
+        findings = probe(task.module, losses, batch, precision=precision, streams=streams)
+        examples = {
+            p.name: example_contribution(p, batch, seed=job.seed) for p in cycle if not isinstance(p, Descend)
+        }  # fmt: skip
+
+    merges = bool(findings.unmergeable is None or job.merge is True) and job.merge is not False and not job.exact
+    micro_batches = min(job.micro_batches or default_micro_batches(batch_size, mergeable=merges), batch_size)
+    plan = Plan(
+        len(feed),
+        batch_size=batch_size,
+        micro_batches=micro_batches,
+        pass_rows=(job.pass_size or batch_size) if merges else None,
+    )
+    total = job.steps if job.steps is not None else (job.epochs * plan.steps_per_epoch if job.epochs is not None else None)
+    averages = EMA(dict(task.module.named_parameters()), decay=job.ema) if job.ema is not None else None
+    parts = _parts(cycle, task, job, total, averages, examples)
+    optimizers = {part.phase.name: part.update.optimizer for part in parts if isinstance(part, DescendPart)}
+    engine = Engine(
+        Replica(task.module, optimizers, precision=precision, averages=averages, task=task),
+        parts,
+        plan=plan,
+        load=feed.take,
+        precision=precision,
+        device=device,
+        seed=job.seed,
+        exact=job.exact,
+        moving=findings.moving,
+        digest=digest(job=describe(job), data=fingerprint, micro_batches=micro_batches, rows=len(feed), torch=torch.__version__),
+    )
+    return Built(
+        job, task, engine, feed, validation, findings, averages, device, precision, total, fingerprint
+    )  # fmt: skip
+
+
+def _open_data(job: Job, device: torch.device, precision: Precision) -> tuple[Feed, Feed | None, str]:
+    with blaming_user("the data could not be opened"):
+        rows = job.data.open()
+        held_out = job.validation.open() if job.validation is not None and not isinstance(job.validation, float) else None
+    train_index = None
+    validation_index = None
+    if isinstance(job.validation, float):
+        train_index, validation_index = hold_out(len(rows), job.validation, job.seed)
+        held_out = rows
+    common: dict[str, Any] = {"device": device, "float_dtype": torch.float64 if precision.name == "fp64" else None}
+    feed = Feed(rows, index=train_index, seed=job.seed, shuffle=job.shuffle, **common)
+    validation = Feed(held_out, index=validation_index, shuffle=False, **common) if held_out is not None else None
+    return feed, validation, rows.fingerprint()
+
+
+def _prepare(module: nn.Module, job: Job, device: torch.device, precision: Precision) -> None:
+    """Initialization, saved weights, dtype, device and recomputation, in this order."""
+    if not isinstance(module, nn.Module):
+        raise JobError(f"the model is no torch module but {type(module).__name__}", where="model", help="return an nn.Module")
+    if job.initialize is not None:
+        from gdist.task.initialization import initialize
+
+        initialize(module, job.initialize)
+    if job.init_from is not None:
+        from gdist.run.model import load_into
+
+        load_into(module, job.init_from)
+    module.to(device=device)
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point() and tensor.dtype != precision.dtype:
+            tensor.data = tensor.data.to(precision.dtype)
+    module.train()
+    recompute(module, job.recompute)
+
+
+def _parts(
+    cycle: Sequence[Any], task: Task, job: Job, total: int | None, averages: EMA | None, examples: dict[str, Any]
+) -> list[Part]:
+    names = {id(p): n for n, p in task.module.named_parameters()}
+    made: dict[tuple[int, ...], tuple[FlatParameters, torch.optim.Optimizer]] = {}
+    last = max((i for i, phase in enumerate(cycle) if isinstance(phase, Descend)), default=-1)
+    parts: list[Part] = []
+    for i, phase in enumerate(cycle):
+        if not isinstance(phase, Descend):
+            parts.append(GatherPart(phase, examples[phase.name]))
+            continue
+        wanted = list(phase.parameters) if phase.parameters is not None else list(task.module.parameters())
+        trained = [p for p in wanted if p.requires_grad]
+        if not trained:
+            raise JobError("nothing to train: every parameter is frozen", where=f"phase {phase.name}")
+        description = phase.optimizer or job.optimizer
+        key = tuple(id(p) for p in trained)
+        if key not in made:
+            taken = {p for other in made for p in other} & set(key)
+            if taken:
+                shared = names.get(taken.pop(), "a parameter")
+                raise JobError("two phases train parts of the same parameters", where=f"phase {phase.name}, {shared}")
+            named = [(names[id(p)], p) for p in trained]
+            flat = FlatParameters(named)
+            made[key] = flat, description.build(named)
+        flat, optimizer = made[key]
+        clip = job.clip
+        parts.append(
+            DescendPart(
+                phase,
+                flat,
+                Update(
+                    flat,
+                    optimizer,
+                    schedule=lambda step: job.schedule.factor(step, total=total),
+                    clip_norm=clip.norm if clip else None,
+                    clip_value=clip.value if clip else None,
+                    averages=averages if i == last else None,
+                ),
+            )
+        )
+    return parts
