@@ -1,0 +1,16 @@
+"""Data as a job names it: a source, its rows, and the order in which a run uses them.
+
+To add a format: one file with a ``Source`` (a frozen description) that opens ``Rows``; ``tensors.py`` is the one to imitate.
+"""
+
+from gdist.data.batch import Batch
+from gdist.data.feed import Feed
+from gdist.data.map_style import MapStyle
+from gdist.data.order import permute
+from gdist.data.parquet import Parquet
+from gdist.data.source import Column, Rows, Source
+from gdist.data.split import hold_out
+from gdist.data.tensors import Tensors
+from gdist.data.wrap import as_source
+
+__all__ = ["Batch", "Column", "Feed", "MapStyle", "Parquet", "Rows", "Source", "Tensors", "as_source", "hold_out", "permute"]
