@@ -112,6 +112,6 @@ class Interrupt:
 Watch = Callable[[Update], None]
 
 
-def event(name: str, **fields: Any) -> dict[str, Any]:
+def event(name: str, /, **fields: Any) -> dict[str, Any]:
     """An event as it is written and sent."""
     return {"event": name, "time": time.time(), "monotonic": time.monotonic(), **fields}

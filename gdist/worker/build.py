@@ -89,7 +89,7 @@ def build(job: Job) -> Built:
         micro_batches=micro_batches,
         pass_rows=(job.pass_size or batch_size) if merges else None,
     )
-    total = job.steps if job.steps is not None else (job.epochs * plan.steps_per_epoch if job.epochs is not None else None)
+    total = None if job.last is None else job.last[1] * (plan.steps_per_epoch if job.last[0] == "epochs" else 1)
     averages = EMA(dict(task.module.named_parameters()), decay=job.ema) if job.ema is not None else None
     parts = _parts(cycle, task, job, total, averages, examples)
     optimizers = {part.phase.name: part.update.optimizer for part in parts if isinstance(part, DescendPart)}
@@ -103,7 +103,9 @@ def build(job: Job) -> Built:
         seed=job.seed,
         exact=job.exact,
         moving=findings.moving,
-        digest=digest(job=describe(job), data=fingerprint, micro_batches=micro_batches, rows=len(feed), torch=torch.__version__),
+        digest=digest(
+            job=describe(job), data=fingerprint, micro_batches=micro_batches, rows=len(feed), torch=torch.__version__
+        ),
     )
     return Built(
         job, task, engine, feed, validation, findings, averages, device, precision, total, fingerprint
@@ -117,7 +119,7 @@ def _open_data(job: Job, device: torch.device, precision: Precision) -> tuple[Fe
     train_index = None
     validation_index = None
     if isinstance(job.validation, float):
-        train_index, validation_index = hold_out(len(rows), job.validation, job.seed)
+        train_index, validation_index = hold_out(len(rows), share=job.validation, seed=job.seed)
         held_out = rows
     common: dict[str, Any] = {"device": device, "float_dtype": torch.float64 if precision.name == "fp64" else None}
     feed = Feed(rows, index=train_index, seed=job.seed, shuffle=job.shuffle, **common)

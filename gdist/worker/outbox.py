@@ -21,7 +21,7 @@ class Outbox:
         self._sent = time.monotonic()
         self.leads = slot == 0
 
-    def event(self, name: str, **fields: Any) -> None:
+    def event(self, name: str, /, **fields: Any) -> None:
         """An event of the run, said by the worker that leads; sent at once."""
         if self.leads:
             self._events.append(event(name, **{key: value for key, value in fields.items() if value is not None}))

@@ -1,0 +1,242 @@
+"""A description: frozen, typed, validated data of which a job is made (the job itself, an optimizer, a schedule, a source).
+
+Invariant: a wrong description never exists. Whatever is wrong with it is one JobError that names the field, the value,
+what is allowed and the nearest right name, and shows the user's own line; pydantic's errors stay inside.
+"""
+
+from __future__ import annotations
+
+import difflib
+import linecache
+import os
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn, Union
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, ValidationInfo, model_validator
+from pydantic.fields import FieldInfo
+from typing_extensions import Self
+
+from gdist.errors import JobError
+
+_HERE = str(Path(__file__).resolve().parent) + os.sep
+_BOUNDS = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "text",
+    dict: "a dict",
+    list: "a list",
+    Path: "a path",
+    type(None): "None",
+}
+
+
+@dataclass(frozen=True)
+class FieldHelp:
+    """What is known of one field: for help, errors and documentation."""
+
+    name: str
+    allowed: str
+    default: str | None  # None: must be given
+    description: str
+
+
+class Description(BaseModel):
+    """Base of everything that a job is made of.
+
+    The validation context may hold ``prefix`` (the path of this description inside the job, such as ``optimizer.``) and
+    ``where`` (shown instead of the line of Python that made it).
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _speak_plainly(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        context = info.context or {}
+        try:
+            return handler(data)
+        except ValidationError as error:
+            raise explain(cls, error, prefix=context.get("prefix", ""), where=context.get("where")) from None
+        except JobError as error:
+            if error.where is None:
+                error.where = context.get("where") or calling_line(None)
+            raise
+
+    @classmethod
+    def fields(cls) -> dict[str, FieldHelp]:
+        """Every field by name, in the order of the class."""
+        return {
+            name: FieldHelp(
+                name=name,
+                allowed=allowed(field.annotation, field.metadata),
+                default=None if field.is_required() else repr(field.get_default(call_default_factory=True)),
+                description=field.description or "",
+            )
+            for name, field in cls.model_fields.items()
+        }
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were set explicitly, by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+
+    def replace(self, changes: dict[str, Any], *, prefix: str = "", where: str | None = None) -> Self:
+        """The same description with some fields changed, validated as a whole; raises JobError."""
+        return type(self).model_validate({**self.given(), **changes}, context={"prefix": prefix, "where": where})
+
+
+def refuse(what: str, *, note: str | None = None, help: str | None = None) -> NoReturn:
+    """Raises the JobError of fields that contradict each other; the place is added by the description."""
+    raise JobError(what, note=note, help=help)
+
+
+class Wrong(ValueError):
+    """Raised by a field's validator: ``what`` follows the field's name (``must be ..., not ...``)."""
+
+    def __init__(self, what: str, *, note: str | None = None, help: str | None = None) -> None:
+        super().__init__(what)
+        self.note = note
+        self.help = help
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The known name that was probably meant, if any."""
+    names = list(names)
+    found = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+    if found:
+        return next(n for n in names if n.lower() == found[0])
+    # `learning_rate` is closer to `lr` in meaning than in letters.
+    initials = "".join(word[0] for word in re.split(r"[_\W]+", name.lower()) if word)
+    return next((n for n in names if len(n) > 1 and initials == n.lower()), None)
+
+
+def unknown(what: str, name: str, names: Sequence[str], *, prefix: str = "", plural: str) -> tuple[str, str]:
+    """(what, help) for a name that does not exist: the nearest one, and all of them."""
+    near = nearest(name, names)
+    all_of_them = f"{plural}: {', '.join(names)}" if names else f"there are no {plural}"
+    return f"unknown {what} `{prefix}{name}`", f"did you mean `{prefix}{near}`? {all_of_them}" if near else all_of_them
+
+
+def explain(kind: type[Description], error: ValidationError, *, prefix: str = "", where: str | None = None) -> JobError:
+    """The first thing that pydantic found wrong, as a JobError."""
+    first = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
+    name = str(first["loc"][0]) if first["loc"] else ""
+    where = where or calling_line(name)
+    of_kind = "" if prefix or kind.__name__ == "Job" else f" of {kind.__name__}"
+    if first["type"] == "extra_forbidden":
+        what, help = unknown("field", name, list(kind.model_fields), prefix=prefix, plural="all fields")
+        return JobError(what + of_kind, where=where, help=help)
+    field = kind.model_fields.get(name)
+    if field is None:
+        return JobError(f"{kind.__name__}: {first['msg']}", where=where)
+    if first["type"] == "missing":
+        return JobError(f"`{prefix}{name}`{of_kind} is missing", where=where, help=f"{name} = {field.description}")
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, Wrong):
+        return JobError(f"`{prefix}{name}`{of_kind} {cause}", where=where, note=cause.note, help=cause.help)
+    if isinstance(cause, Exception):
+        return JobError(f"`{prefix}{name}`{of_kind}: {cause}", where=where)
+    return JobError(f"`{prefix}{name}`{of_kind} {must_be(field, first['input'])}", where=where, help=_help(name, field, first["input"]))
+
+
+def must_be(field: FieldInfo, value: Any) -> str:
+    return f"must be {allowed(field.annotation, field.metadata)}, not {shown(value)}"
+
+
+def _help(name: str, field: FieldInfo, value: Any) -> str:
+    near = nearest(value, choices(field.annotation)) if isinstance(value, str) else None
+    return f"did you mean {near!r}?" if near else f"{name} = {field.description}"
+
+
+def choices(annotation: Any) -> list[str]:
+    """The words that a field takes, if it takes words."""
+    if typing.get_origin(annotation) is Literal:
+        return [c for c in typing.get_args(annotation) if isinstance(c, str)]
+    return [c for part in members(annotation) if part is not annotation for c in choices(part)]
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return members(typing.get_args(annotation)[0])
+    return typing.get_args(annotation) if origin in (Union, types.UnionType) else (annotation,)
+
+
+def allowed(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """What a field takes, in words: ``a whole number >= 1, or "full"``."""
+    parts = members(annotation)
+    bounds = _bounds(metadata)
+    words = []
+    for part in parts:
+        origin = typing.get_origin(part) or part
+        if origin is Literal:
+            words += [repr(choice) for choice in typing.get_args(part)]
+        elif origin in (int, float):
+            words.append(_WORDS[origin] + bounds)
+        elif origin in (list, dict):
+            of = [a for a in typing.get_args(part) if a is not Any][:1] if origin is list else []
+            words.append(_WORDS[origin] + (f" of {_plural(of[0])}" if of else ""))
+        elif origin in _WORDS:
+            words.append(_WORDS[origin])
+        elif origin in (Callable, typing.get_origin(Callable[..., Any])):
+            words.append("a function")
+        elif origin is type:
+            words.append("a class")
+        elif part is not Any:
+            words.append(getattr(part, "__name__", str(part)))
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}" if words else "a value"
+
+
+def _bounds(metadata: Sequence[Any]) -> str:
+    found = [f"{sign} {getattr(m, key)}" for key, sign in _BOUNDS for m in metadata if getattr(m, key, None) is not None]
+    return f" {' and '.join(found)}" if found else ""
+
+
+def _plural(kind: Any) -> str:
+    return {str: "names", int: "whole numbers", float: "numbers"}.get(kind, getattr(kind, "__name__", "values") + "s")
+
+
+def shown(value: Any) -> str:
+    """A value in an error message: short, on one line."""
+    text = f"the class {value.__name__}" if isinstance(value, type) else " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def calling_line(field: str | None) -> str | None:
+    """Where the user's own code made the description: ``jobs/x.py:7 in make:  lr=-1,``, the line of ``field`` if it is
+    among the lines of the call."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and (frame.f_code.co_filename.startswith(_HERE) or "pydantic" in Path(frame.f_code.co_filename).parts):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    code = frame.f_code
+    first, last = frame.f_lineno, frame.f_lineno
+    positions = list(code.co_positions())
+    if 0 <= frame.f_lasti // 2 < len(positions):
+        first, last = (positions[frame.f_lasti // 2][0] or first), (positions[frame.f_lasti // 2][1] or last)
+    lines = range(first, last + 1)
+    named = [n for n in lines if field and re.search(rf"\b{re.escape(field)}\s*=(?!=)", linecache.getline(code.co_filename, n))]
+    return line_of_code(code.co_filename, named[0] if named else first, code.co_name)
+
+
+def line_of_code(file: str, line: int, name: str) -> str:
+    """``file:line in name:  the source of the line``, the file relative to the working directory where it lies under it."""
+    path = Path(file)
+    try:
+        path = path.resolve().relative_to(Path.cwd()) if path.exists() else path
+    except (ValueError, OSError):
+        path = Path(file)
+    source = linecache.getline(file, line).strip()
+    inside = "" if name == "<module>" else f" in {name}"
+    return f"{path}:{line}{inside}" + (f":  {source}" if source else "")

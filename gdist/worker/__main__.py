@@ -1,0 +1,110 @@
+"""A run under torchrun, without Ray:
+
+    torchrun --nproc-per-node 2 -m gdist.worker jobs/digits.py [--name N] [--runs DIR] [a.b=c ...]
+
+Rank 0 writes the run folder and prints; each process is a worker of one generation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from gdist.errors import GdistError
+from gdist.records import Membership, Order, Update, Wishes
+from gdist.worker.local import failure, open_folder
+from gdist.worker.member import Member
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m gdist.worker", description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("job")
+    parser.add_argument("overrides", nargs="*", metavar="a.b=c")
+    parser.add_argument("--name")
+    parser.add_argument("--runs", default="runs")
+    parser.add_argument("--run-dir")
+    given = parser.parse_args()
+    order = Order(
+        job_file=given.job, overrides=tuple(given.overrides), name=given.name, runs_root=given.runs, run_dir=given.run_dir
+    )
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    try:
+        train(order, rank=rank, size=size)
+    except GdistError as error:
+        print(f"error: worker {rank}: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+def train(order: Order, *, rank: int, size: int) -> dict[str, Any]:
+    """This process's part of the run, among the ``size`` that torchrun has started. Raises GdistError."""
+    from gdist.engine.collective import Alone, Distributed
+    from gdist.worker.machine import keep_freed_memory
+
+    keep_freed_memory()
+    wishes = Wishes()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: wishes.add("stop", reason="asked to stop by a signal"))
+    waiting: list[Update] = []
+    folder = None
+
+    def send(update: Update) -> None:
+        if folder is None:
+            waiting.append(update)
+            return
+        folder.append_events(update.events)
+        folder.append_metrics(update.lines)
+        for each in update.events:
+            if each["event"] in ("started", "evaluation", "stopping", "explained", "skipped_step"):
+                text = {k: v for k, v in each.items() if k not in ("event", "time", "monotonic")}
+                print(f"{each['event']}: {json.dumps(text)}", flush=True)
+
+    member = Member(order, slot=rank, send=send, wishes=wishes)
+    try:
+        member.prepare()
+        if rank == 0:
+            folder = open_folder(order, member.name)
+        collective: Any = Alone()
+        if size > 1:
+            collective = Distributed(_torchrun_store(rank, size), rank=rank, size=size, device=member.device)
+        member.join(
+            Membership(generation=1, rank=rank, size=size, run_dir=str(folder.path) if folder else None), collective=collective
+        )
+        result = member.train()
+        if folder is not None:
+            result["wall_seconds"] = time.time() - order.started
+            folder.write_result(result)
+            print(f"finished: {json.dumps(result)}", flush=True)
+        return result
+    except GdistError as error:
+        if folder is not None and member.step:
+            member.save()
+            folder.write_result(failure(error, member.step, folder))
+        raise
+    finally:
+        member.leave()
+
+
+def _torchrun_store(rank: int, size: int) -> Any:
+    """torchrun's agent hosts a store; its address is in the environment."""
+    from datetime import timedelta
+
+    from torch.distributed import TCPStore
+
+    agent_hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        size,
+        rank == 0 and not agent_hosts,
+        timedelta(seconds=60),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""A whole run in this process: no Ray, no peers, the same engine; ``breakpoint()`` works in the job."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from gdist.errors import GdistError
+from gdist.records import Interrupt, Membership, Order, Update, Watch, Wishes, event
+from gdist.run.folder import RunFolder
+from gdist.worker.member import Member
+
+_POLL_S = 0.1
+
+
+def train_local(order: Order, *, watch: Watch, interrupt: Interrupt) -> dict[str, Any]:
+    """Trains ``order`` here and writes its run folder. Returns the contents of ``result.json``; raises GdistError."""
+    folder: RunFolder | None = None
+    waiting: list[Update] = []
+
+    def send(update: Update) -> None:
+        if folder is None:
+            waiting.append(update)
+            return
+        folder.append_events(update.events)
+        folder.append_metrics(update.lines)
+        watch(update)
+
+    wishes = Wishes()
+    member = Member(order, slot=0, send=send, wishes=wishes)
+    over = threading.Event()
+    threading.Thread(target=_pass_on, args=(interrupt, wishes, over), name="gdist-interrupt", daemon=True).start()
+    try:
+        member.prepare()
+        folder = open_folder(order, member.name)
+        generation = folder.last_generation() + 1
+        member.join(Membership(generation=generation, rank=0, size=1, run_dir=str(folder.path)))
+        result = member.train()
+        folder.write_result(result)
+        send(Update(events=[event("finished", **result)]))
+        return result
+    except GdistError as error:
+        if folder is not None:
+            if member.step:
+                member.save()
+            result = failure(error, member.step, folder)
+            folder.write_result(result)
+            send(Update(events=[event("failed", error=error.to_dict(), step=member.step)]))
+        raise
+    finally:
+        over.set()
+        member.leave()
+
+
+def open_folder(order: Order, name: str) -> RunFolder:
+    """The order's run folder: made now, or opened to go on."""
+    if order.resume:
+        assert order.run_dir is not None
+        return RunFolder.open(order.run_dir)
+    return RunFolder.create(order.runs_root, name=order.name or name, numbered=order.name is None, run_dir=order.run_dir)
+
+
+def failure(error: GdistError, step: int, folder: RunFolder) -> dict[str, Any]:
+    """``result.json`` of a run that failed."""
+    return {
+        "status": "failed",
+        "reason": error.what,
+        "steps": step,
+        "error": error.to_dict(),
+        "run_dir": str(Path(folder.path)),
+    }
+
+
+def _pass_on(interrupt: Interrupt, wishes: Wishes, over: threading.Event) -> None:
+    while not over.is_set():
+        if interrupt.stop.wait(_POLL_S):
+            wishes.add("stop", reason=interrupt.reason)
+            return

@@ -1,0 +1,255 @@
+"""A member of a run: one worker from preparation to its last word, whoever started it (Ray, torchrun, one process).
+
+member = Member(order, slot=0, send=..., wishes=...)
+member.prepare()            job, model, data: everything that needs no peers
+member.join(membership)     a generation: process group, the same weights everywhere
+member.train()              the steps; returns the run's result
+member.save()               a checkpoint of the last good step, after a failure too
+member.leave()
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gdist.errors import RunFailed
+from gdist.records import Membership, Order, Watch, Wishes
+from gdist.run.folder import RunFolder
+from gdist.worker.outbox import Outbox
+from gdist.worker.page import Page
+
+if TYPE_CHECKING:
+    from gdist.engine.collective import Collective
+    from gdist.job.job import Job
+    from gdist.worker.build import Built
+    from gdist.worker.training import Training
+
+STORE_DEADLINE_S = 60.0
+
+
+class Member:
+    """``slot``: the worker's place among the run's workers, from 0; ``wishes`` may be raised from any thread; ``send`` is
+    called from the training thread. ``threads``: of torch's kernels in this process (None: as they are)."""
+
+    def __init__(self, order: Order, *, slot: int, send: Watch, wishes: Wishes, threads: int | None = None) -> None:
+        self.order = order
+        self.slot = slot
+        self.outbox = Outbox(send, slot=slot)
+        self._wishes = wishes
+        self._threads = threads
+        self._page = Page(Path(order.page_dir, f"worker-{slot}") if order.page_dir else None)
+        self._store: Any = None
+        self._built: Built | None = None
+        self._training: Training | None = None
+        self._folder: RunFolder | None = None
+
+    def prepare(self, *, host_store: bool = False) -> dict[str, Any]:
+        """Loads the job, makes the model, opens the data, tries one micro-batch. Returns what others must know of this
+        worker: ``host``, ``pid``, ``store`` (address, if it hosts one), ``job`` (name), ``micro_batches``.
+
+        Raises JobError, DataError, UserCodeError."""
+        self._page.write("preparing", 0)
+        from gdist.worker.build import build
+        from gdist.worker.machine import set_threads
+
+        job = self._load_job()
+        threads = job.threads or self._threads or (1 if job.exact else None)
+        if threads is not None:
+            set_threads(threads)
+        self._built = build(job)
+        if host_store:
+            self._store = _host_store()
+        self._page.write("prepared", 0)
+        return {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "store": ("127.0.0.1", self._store.port) if self._store is not None else None,
+            "job": self.name,
+            "micro_batches": self._built.plan.micro_batches,
+        }
+
+    @property
+    def name(self) -> str:
+        """The job's name: its own, or its file's."""
+        assert self._built is not None
+        return self._built.job.name or (Path(self.order.job_file).stem if self.order.job_file else "job")
+
+    @property
+    def device(self) -> str:
+        """Where this worker computes: "cpu" or "cuda"."""
+        return self._ready().device.type
+
+    @property
+    def step(self) -> int:
+        """Steps taken, all of them good."""
+        return self._training.progress.step if self._training is not None else 0
+
+    def join(self, membership: Membership, collective: Collective | None = None) -> None:
+        """Enters a generation; then the weights are the same bits everywhere. ``collective``: one that exists already."""
+        built = self._ready()
+        self._page.write("joining", self.step)
+        self._folder = RunFolder(Path(membership.run_dir)) if membership.run_dir else None
+        self.outbox.leads = membership.rank == 0
+        if self._training is None:
+            self._start(built, membership)
+        built.engine.join(collective or self._connect(membership), generation=membership.generation)
+        self.outbox.event("generation", generation=membership.generation, workers=membership.size, reason="start")
+
+    def train(self) -> dict[str, Any]:
+        """Takes the remaining steps; returns the contents of ``result.json`` but for ``wall_seconds`` of the whole command."""
+        built, training = self._ready(), self._training
+        assert training is not None, "join() comes first"
+        reason = training.run()
+        result = self._finish(built, training, reason)
+        for callback in built.job.callbacks if self.outbox.leads else ():
+            callback.on_end(result, self._wishes)
+        self.outbox.flush()
+        return result
+
+    def save(self, name: str | None = None) -> int:
+        """A durable checkpoint of the last good step, whatever rank this is; returns the step."""
+        training = self._training
+        assert training is not None, "join() comes first"
+        self.outbox.leads = True
+        training.save(name, wait=True)
+        training.keeper.report(self.outbox)
+        self.outbox.flush()
+        return self.step
+
+    def leave(self) -> None:
+        """Ends this worker's part in its generation: its peers are told at once. Idempotent."""
+        if self._built is not None:
+            self._built.engine.leave()
+
+    def _ready(self) -> Built:
+        if self._built is None:
+            raise RunFailed("the worker was asked to train before it was prepared")
+        return self._built
+
+    def _load_job(self) -> Job:
+        from gdist.job.load import load_job
+        from gdist.job.overrides import apply_overrides
+
+        order = self.order
+        if order.job is not None:
+            job: Job = apply_overrides(order.job, order.overrides)
+            return job
+        assert order.job_file is not None
+        return load_job(order.job_file, overrides=order.overrides)
+
+    def _connect(self, membership: Membership) -> Collective:
+        from torch.distributed import TCPStore
+
+        from gdist.engine.collective import Alone, Distributed
+
+        if membership.size == 1:
+            return Alone()
+        assert membership.store is not None
+        host, port = membership.store
+        store = self._store or TCPStore(host, port, is_master=False, timeout=_seconds(STORE_DEADLINE_S))
+        return Distributed(
+            store,
+            rank=membership.rank,
+            size=membership.size,
+            generation=membership.generation,
+            device=self.device,
+            host=host if host.startswith("127.") else None,
+        )
+
+    def _start(self, built: Built, membership: Membership) -> None:
+        """The run's own state: fresh, or a checkpoint's. Whoever leads writes what the job is."""
+        from gdist.job.describe import describe
+        from gdist.worker.keeper import Keeper, take_over
+        from gdist.worker.training import Progress, Training
+
+        job, folder = built.job, self._folder
+        keeper = Keeper(folder.checkpoints if folder else Path(os.devnull), keep=job.keep_checkpoints)
+        progress = Progress()
+        self._training = Training(
+            built, progress=progress, outbox=self.outbox, wishes=self._wishes, keeper=keeper, page=self._page,
+            generation=membership.generation, started=self.order.started,
+        )  # fmt: skip
+        if self.order.resume:
+            for sentence in take_over(keeper.newest(self.outbox), built, progress, self._training.stop_rules):
+                self.outbox.event("explained", text=sentence)
+        if self.outbox.leads and folder is not None:
+            if self.order.job_file and not self.order.resume:
+                folder.copy_source(self.order.job_file)
+            resolved = describe(job) | {"micro_batches": built.plan.micro_batches, "batch_size": built.plan.batch_size}
+            folder.write_job(resolved, job_file=self.order.job_file, overrides=self.order.overrides)
+        self._say_started(built, membership, progress.step)
+
+    def _say_started(self, built: Built, membership: Membership, step: int) -> None:
+        plan, job = built.plan, built.job
+        self.outbox.event(
+            "started", run=self._folder.name if self._folder else self.name, job=self.name, job_file=self.order.job_file,
+            run_dir=str(self._folder.path) if self._folder else None, workers=membership.size,
+            parameters=sum(p.numel() for p in built.task.module.parameters()), samples=plan.samples,
+            validation_samples=len(built.validation) if built.validation is not None else None,
+            batch_size=plan.batch_size, micro_batches=plan.micro_batches, steps_per_epoch=plan.steps_per_epoch,
+            total_steps=built.total_steps, epochs=job.last[1] if job.last and job.last[0] == "epochs" else None, step=step, resumed=self.order.resume,
+        )  # fmt: skip
+        if built.findings.unmergeable and not job.exact and job.merge == "auto" and membership.size < plan.micro_batches:
+            self.outbox.event("explained", text=f"every micro-batch is a pass of its own: {built.findings.unmergeable}")
+        if built.findings.without_gradient:
+            names = ", ".join(built.findings.without_gradient[:4])
+            self.outbox.event("explained", text=f"no gradient reached {names} in the first micro-batch; they stay as they are")
+
+    def _finish(self, built: Built, training: Training, reason: str) -> dict[str, Any]:
+        """Restores the best weights if asked, writes the last checkpoint and the model, and says how it went."""
+        from gdist.run.tensors import weights_sha256
+
+        progress, engine = training.progress, built.engine
+        if training.stopped_by == "job" and built.job.stop.restore_best:
+            self._restore_best(built, training)
+        else:
+            training.save(wait=self.outbox.leads)
+        if built.averages is not None:
+            built.averages.swap()
+        weights = engine.replica.weights()
+        if self.outbox.leads:
+            training.keeper.close(self.outbox)
+            if self._folder is not None:
+                self._folder.write_model(built.task.module.state_dict(), {"job": self.name, "step": str(progress.step)})
+        return {
+            "status": "done" if training.stopped_by == "job" else "stopped",
+            "reason": reason,
+            "steps": progress.step,
+            "epochs": progress.step / built.plan.steps_per_epoch,
+            "train": progress.train,
+            "validation": progress.validation,
+            "first_step_seconds": training.first_step_seconds,
+            "wall_seconds": time.time() - self.order.started,
+            "workers": engine.collective.size if engine.collective is not None else 1,
+            "weights_sha256": weights_sha256(weights),
+            "run_dir": str(self._folder.path) if self._folder else None,
+        }
+
+    def _restore_best(self, built: Built, training: Training) -> None:
+        from gdist.engine.replica import load_weights
+
+        engine = built.engine
+        training.save(wait=self.outbox.leads)
+        if self.outbox.leads:
+            best = training.keeper.best()
+            if best is not None:
+                load_weights(engine.replica.weights(), best.files["model"])
+                self.outbox.event("explained", text=f"the weights are those of step {best.step}, the best evaluation")
+        assert engine.collective is not None
+        engine.replica.agree(engine.collective)
+
+
+def _host_store() -> Any:
+    from torch.distributed import TCPStore
+
+    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=_seconds(STORE_DEADLINE_S))
+
+
+def _seconds(seconds: float) -> Any:
+    from datetime import timedelta
+
+    return timedelta(seconds=seconds)

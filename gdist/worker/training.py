@@ -1,0 +1,239 @@
+"""The steps of a run, as every worker takes them: step, note, evaluate, checkpoint, decide whether to go on.
+
+All decisions follow from what every worker knows alike (reduced losses, granted wishes, counts), so that all of them stand
+at the same boundary when one stops. Only the worker that leads (rank 0) speaks and writes.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from gdist.engine.step import StepResult
+from gdist.errors import NonFinite
+from gdist.records import WISHES, Wishes
+from gdist.worker.blame import blaming_user
+from gdist.worker.build import Built
+from gdist.worker.evaluation import Evaluation
+from gdist.worker.keeper import Keeper
+from gdist.worker.outbox import Outbox
+from gdist.worker.page import Page
+from gdist.worker.stopping import StopRules
+
+
+@dataclass
+class Progress:
+    """Where a run stands: what a checkpoint must hold beside the replica for the rest to be as if never interrupted."""
+
+    step: int = 0  # steps taken
+    skipped_in_a_row: int = 0
+    train_sum: float = 0.0  # of losses times samples since the last evaluation
+    train_samples: int = 0
+    train: dict[str, float] = field(default_factory=dict)
+    validation: dict[str, float] | None = None
+    seconds: float = 0.0  # of training, over all sessions of the run
+
+
+class Training:
+    """Takes the steps from ``progress.step`` to the end. ``run`` returns why it ended; ``stopped`` says by whom."""
+
+    def __init__(
+        self,
+        built: Built,
+        *,
+        progress: Progress,
+        outbox: Outbox,
+        wishes: Wishes,
+        keeper: Keeper,
+        page: Page,
+        generation: int,
+        started: float,
+    ) -> None:
+        job = built.job
+        self.progress = progress
+        self.stop_rules = StopRules(job.stop)
+        self.stopped_by = "job"
+        self.first_step_seconds: float | None = None
+        self.keeper = keeper
+        self._built, self._outbox, self._wishes, self._page = built, outbox, wishes, page
+        self._generation, self._started = generation, started
+        self._begun = time.monotonic()
+        self._hash_every = job.hash_every
+        self._evaluation = self._make_evaluation()
+        self._evaluated_at = progress.step if progress.train else -1
+        self._saved_at = progress.step
+
+    def _make_evaluation(self) -> Evaluation | None:
+        built = self._built
+        if built.validation is None:
+            return None
+        return Evaluation(
+            built.task, built.validation, metrics=built.job.metrics, groups=built.plan.micro_batches,
+            precision=built.precision, seed=built.job.seed, device=built.device,
+        )  # fmt: skip
+
+    def run(self) -> str:
+        """Trains; returns the reason of the end. Raises what a step raises; ``progress`` then names the last good step."""
+        total = self._built.total_steps
+        reason = None
+        while reason is None:
+            if total is not None and self.progress.step >= total:
+                reason = "all steps taken"
+                break
+            result = self._step()
+            reason = self._boundary(result)
+        if self._evaluated_at != self.progress.step:
+            self._evaluate()
+        self._page.write("finishing", self.progress.step)
+        return reason
+
+    def _step(self) -> StepResult:
+        number = self.progress.step
+        self._page.write("step", number + 1)
+        engine = self._built.engine
+        weights_hash = engine.replica.fingerprint() if number % self._hash_every == 0 else None
+        if self._out_of_time():
+            self._wishes.add("finish", reason=f"{self._built.job.stop.wall_seconds:g} s of training are over")
+        with blaming_user("the step failed in the job's code", worker=self._rank, step=number + 1):
+            result = engine.step(number, wishes=self._wishes.bits(), weights_hash=weights_hash)
+        self.progress.step = number + 1
+        self._note(result)
+        return result
+
+    @property
+    def _rank(self) -> int:
+        collective = self._built.engine.collective
+        return collective.rank if collective is not None else 0
+
+    def _out_of_time(self) -> bool:
+        limit = self._built.job.stop.wall_seconds
+        spent = self.progress.seconds + time.monotonic() - self._begun
+        return limit is not None and self._outbox.leads and spent >= limit
+
+    def _note(self, result: StepResult) -> None:
+        progress = self.progress
+        progress.skipped_in_a_row = progress.skipped_in_a_row + 1 if result.skipped else 0
+        if not result.skipped:
+            progress.train_sum += result.loss * result.samples
+            progress.train_samples += result.samples
+        if self._outbox.leads:
+            self._outbox.line(self._line(result))
+        if self.first_step_seconds is None:
+            self.first_step_seconds = time.time() - self._started
+            self._outbox.event("first_step", step=progress.step, seconds=self.first_step_seconds)
+        for callback in self._callbacks():
+            callback.on_step_end(self._line(result), self._wishes)
+
+    def _line(self, result: StepResult) -> dict[str, Any]:
+        collective = self._built.engine.collective
+        return {
+            "kind": "step",
+            "step": result.step + 1,
+            "epoch": result.epoch + 1,
+            "loss": result.loss,
+            "lr": result.lr,
+            "grad_norm": result.grad_norm,
+            "samples": result.samples,
+            "workers": collective.size if collective is not None else 1,
+            "generation": self._generation,
+            "skipped": result.skipped,
+            "seconds": result.seconds,
+            "log": result.log,
+            "time": time.time(),
+        }
+
+    def _callbacks(self) -> tuple[Any, ...]:
+        """Callbacks see what all workers know alike; they run once, where the run's lines are written."""
+        return tuple(self._built.job.callbacks) if self._outbox.leads else ()
+
+    def _boundary(self, result: StepResult) -> str | None:
+        """What happens between two steps; the reason to end, or None."""
+        job, step = self._built.job, self.progress.step
+        granted = {wish for i, wish in enumerate(WISHES) if result.wishes >> i & 1}
+        if result.skipped:
+            self._skipped(result)
+        epoch_ends = step % self._built.plan.steps_per_epoch == 0
+        reason = None
+        if (step % job.evaluate_every == 0 if job.evaluate_every else epoch_ends) or "evaluate" in granted:
+            reason = self._evaluate()
+        if (step % job.checkpoint_every == 0 if job.checkpoint_every else epoch_ends) or "checkpoint" in granted:
+            self.save()
+        self.keeper.report(self._outbox)
+        for wish in granted:
+            if wish in ("stop", "drain", "finish"):
+                self.stopped_by = "job" if wish == "finish" else "wish"
+                reason = reason or self._wishes.reason(wish) or "asked to stop"
+            self._wishes.granted(wish)
+        if reason is not None:
+            self._outbox.event("stopping", step=step, reason=reason, by=self.stopped_by)
+        return reason
+
+    def _skipped(self, result: StepResult) -> None:
+        job, step = self._built.job, self.progress.step
+        cut = self._built.plan.cut(result.step)
+        overflow = self._built.precision.scales and not result.non_finite
+        guilty = result.non_finite or range(cut.micro_batches)
+        spans = [[cut.bounds[i], cut.bounds[i + 1]] for i in guilty]
+        why = "the loss is not finite" if result.non_finite else "the gradient is not finite"
+        why += f" (fp16: the loss scale is now {self._built.precision.scale:g})" if overflow else ""
+        self._outbox.event("skipped_step", step=step, epoch=result.epoch + 1, why=why, positions=spans)
+        if overflow and self._built.precision.scale > 1.0:
+            return  # fp16 looks for its scale; that is no fault of the job
+        if job.non_finite == "stop" or self.progress.skipped_in_a_row >= job.non_finite_limit:
+            limit = f", {self.progress.skipped_in_a_row} times in a row" if job.non_finite == "skip" else ""
+            raise NonFinite(
+                f"{why} at step {step}{limit}",
+                where=f"epoch {result.epoch + 1}, samples at positions {', '.join(f'{a}-{b - 1}' for a, b in spans[:6])}",
+                note="nothing of that step was applied",
+                help="lower optimizer.lr, clip gradients (clip.norm=1), look at these samples, or set non_finite=skip",
+            )
+
+    def _evaluate(self) -> str | None:
+        progress, built = self.progress, self._built
+        begun = time.perf_counter()
+        self._evaluated_at = progress.step
+        if progress.train_samples:
+            progress.train = {"loss": progress.train_sum / progress.train_samples}
+        progress.train_sum, progress.train_samples = 0.0, 0
+        if self._evaluation is not None:
+            self._page.write("evaluation", progress.step)
+            collective = built.engine.collective
+            assert collective is not None
+            with blaming_user("the evaluation failed in the job's code", worker=self._rank, step=progress.step):
+                if built.averages is not None:
+                    with built.averages.swapped_in():
+                        progress.validation = self._evaluation.run(collective)
+                else:
+                    progress.validation = self._evaluation.run(collective)
+        seconds = time.perf_counter() - begun
+        line = {
+            "kind": "evaluation",
+            "step": progress.step,
+            "epoch": (progress.step - 1) // built.plan.steps_per_epoch + 1,
+            "train": progress.train,
+            "validation": progress.validation,
+            "workers": built.engine.collective.size if built.engine.collective is not None else 1,
+            "generation": self._generation,
+            "seconds": seconds,
+            "time": time.time(),
+        }
+        self._outbox.line(line)
+        self._outbox.event("evaluation", **{k: v for k, v in line.items() if k not in ("kind", "time")})
+        for callback in self._callbacks():
+            callback.on_evaluation(line, self._wishes)
+        best, reason = (
+            (False, None) if not progress.train else self.stop_rules.after_evaluation(progress.train, progress.validation)
+        )
+        if best and built.job.stop.restore_best:
+            self.save(name="best")
+        return reason
+
+    def save(self, name: str | None = None, *, wait: bool = False) -> None:
+        """A checkpoint of the last good step, written by the worker that leads."""
+        if not self._outbox.leads or (name is None and self._saved_at == self.progress.step and not wait):
+            return
+        if name is None:
+            self._saved_at = self.progress.step
+        spent = self.progress.seconds + time.monotonic() - self._begun
+        self.keeper.save(self._built, self.progress, self.stop_rules, seconds=spent, name=name, wait=wait)
