@@ -183,22 +183,24 @@ def _inner(column: str, kind: pa.DataType, *, where: str, role: str) -> tuple[tu
 
 def _values(name: str, column: pa.ChunkedArray, width: int, *, where: str, first_row: int) -> np.ndarray:
     """A column's numbers, shape (rows, width); shares Arrow's memory but for booleans and several chunks."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.types as is_
 
-    array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else None
-    if array is None:
-        import numpy as np
-
+    if not column.num_chunks:
         return np.empty((0, width))
-    rows = len(array)
-    _refuse_nulls(name, array, each=1, where=where, first_row=first_row)
-    each = 1
+    array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    rows, each = len(array), 1
+    _refuse_nulls(name, array, each=each, where=where, first_row=first_row)
     while is_.is_fixed_size_list(array.type):
         each *= array.type.list_size
         array = array.flatten()
         _refuse_nulls(name, array, each=each, where=where, first_row=first_row)
-    values: np.ndarray = array.to_numpy(zero_copy_only=not is_.is_boolean(array.type))
+    if is_.is_boolean(array.type):
+        array = array.cast(pa.uint8())  # from bits to bytes
+    stored = np.dtype(array.type.to_pandas_dtype())
+    # Not array.to_numpy(): it imports pandas where that is installed, a sixth of a second for nothing.
+    values = np.frombuffer(array.buffers()[1] or b"", dtype=stored, count=len(array), offset=array.offset * stored.itemsize)
     return values.reshape(rows, width)
 
 

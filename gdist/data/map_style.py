@@ -33,7 +33,9 @@ class MapStyle(Source):
         return MapRows(self)
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "MapStyle", "dataset": _name(type(self.dataset)), "rows": len(self.dataset), "names": list(self.names)}
+        collate = None if self.collate is None else getattr(self.collate, "__qualname__", _name(type(self.collate)))
+        named = {"dataset": _name(type(self.dataset)), "rows": len(self.dataset), "names": list(self.names), "collate": collate}
+        return {"kind": "MapStyle", **named}
 
 
 class MapRows(Rows):

@@ -8,7 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from gdist.description import Description
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,10 +55,10 @@ class Rows(ABC):
         return self
 
 
-class Source(BaseModel, ABC):
+class Source(Description, ABC):
     """Base of the descriptions. A subclass adds fields, and ``open``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(strict=False)  # a list is as good as a tuple
 
     @abstractmethod
     def open(self) -> Rows:
