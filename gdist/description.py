@@ -13,14 +13,14 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections import abc
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Union
+from typing import Any, Literal, NoReturn, Self, Union
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
-from typing_extensions import Self
 
 from gdist.errors import JobError
 
@@ -31,8 +31,6 @@ _WORDS: dict[Any, str] = {
     float: "a number",
     bool: "True or False",
     str: "text",
-    dict: "a dict",
-    list: "a list",
     Path: "a path",
     type(None): "None",
 }
@@ -46,6 +44,7 @@ class FieldHelp:
     allowed: str
     default: str | None  # None: must be given
     description: str
+    words: tuple[str, ...] = ()  # the words that it takes, if it takes words
 
 
 class Description(BaseModel):
@@ -67,10 +66,16 @@ class Description(BaseModel):
             return handler(data)
         except ValidationError as error:
             raise explain(cls, error, prefix=context.get("prefix", ""), where=context.get("where")) from None
-        except JobError as error:
-            if error.where is None:
-                error.where = context.get("where") or calling_line(None)
+
+    def __init__(self, /, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except JobError as error:  # raised by a check of fields that contradict each other
+            error.where = error.where or calling_line(None)
             raise
+
+    # As pydantic marks its own: else nested validation would pass through __init__ and lose its context.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @classmethod
     def fields(cls) -> dict[str, FieldHelp]:
@@ -81,6 +86,7 @@ class Description(BaseModel):
                 allowed=allowed(field.annotation, field.metadata),
                 default=None if field.is_required() else repr(field.get_default(call_default_factory=True)),
                 description=field.description or "",
+                words=tuple(choices(field.annotation)),
             )
             for name, field in cls.model_fields.items()
         }
@@ -91,7 +97,11 @@ class Description(BaseModel):
 
     def replace(self, changes: dict[str, Any], *, prefix: str = "", where: str | None = None) -> Self:
         """The same description with some fields changed, validated as a whole; raises JobError."""
-        return type(self).model_validate({**self.given(), **changes}, context={"prefix": prefix, "where": where})
+        try:
+            return type(self).model_validate({**self.given(), **changes}, context={"prefix": prefix, "where": where})
+        except JobError as error:
+            error.where = error.where or where or calling_line(None)
+            raise
 
 
 def refuse(what: str, *, note: str | None = None, help: str | None = None) -> NoReturn:
@@ -145,7 +155,9 @@ def explain(kind: type[Description], error: ValidationError, *, prefix: str = ""
         return JobError(f"`{prefix}{name}`{of_kind} {cause}", where=where, note=cause.note, help=cause.help)
     if isinstance(cause, Exception):
         return JobError(f"`{prefix}{name}`{of_kind}: {cause}", where=where)
-    return JobError(f"`{prefix}{name}`{of_kind} {must_be(field, first['input'])}", where=where, help=_help(name, field, first["input"]))
+    return JobError(
+        f"`{prefix}{name}`{of_kind} {must_be(field, first['input'])}", where=where, help=_help(name, field, first["input"])
+    )
 
 
 def must_be(field: FieldInfo, value: Any) -> str:
@@ -174,21 +186,23 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
 def allowed(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     """What a field takes, in words: ``a whole number >= 1, or "full"``."""
-    parts = members(annotation)
-    bounds = _bounds(metadata)
     words = []
-    for part in parts:
+    for whole in members(annotation):
+        bounds = _bounds([*metadata, *getattr(whole, "__metadata__", ())])
+        part = members(whole)[0] if typing.get_origin(whole) is typing.Annotated else whole
         origin = typing.get_origin(part) or part
         if origin is Literal:
             words += [repr(choice) for choice in typing.get_args(part)]
         elif origin in (int, float):
             words.append(_WORDS[origin] + bounds)
-        elif origin in (list, dict):
-            of = [a for a in typing.get_args(part) if a is not Any][:1] if origin is list else []
-            words.append(_WORDS[origin] + (f" of {_plural(of[0])}" if of else ""))
+        elif origin is dict:
+            words.append("a dict")
+        elif origin in (list, tuple, abc.Sequence):
+            of = [a for a in typing.get_args(part) if a is not Any][:1]
+            words.append("a list" + (f" of {_plural(of[0])}" if of else ""))
         elif origin in _WORDS:
             words.append(_WORDS[origin])
-        elif origin in (Callable, typing.get_origin(Callable[..., Any])):
+        elif origin is abc.Callable:
             words.append("a function")
         elif origin is type:
             words.append("a class")
@@ -198,7 +212,8 @@ def allowed(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 
 
 def _bounds(metadata: Sequence[Any]) -> str:
-    found = [f"{sign} {getattr(m, key)}" for key, sign in _BOUNDS for m in metadata if getattr(m, key, None) is not None]
+    constraints = [c for m in metadata for c in (m.metadata if isinstance(m, FieldInfo) else [m])]
+    found = [f"{sign} {getattr(c, key)}" for key, sign in _BOUNDS for c in constraints if getattr(c, key, None) is not None]
     return f" {' and '.join(found)}" if found else ""
 
 
@@ -216,7 +231,9 @@ def calling_line(field: str | None) -> str | None:
     """Where the user's own code made the description: ``jobs/x.py:7 in make:  lr=-1,``, the line of ``field`` if it is
     among the lines of the call."""
     frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None and (frame.f_code.co_filename.startswith(_HERE) or "pydantic" in Path(frame.f_code.co_filename).parts):
+    while frame is not None and (
+        frame.f_code.co_filename.startswith(_HERE) or "pydantic" in Path(frame.f_code.co_filename).parts
+    ):
         frame = frame.f_back
     if frame is None:
         return None

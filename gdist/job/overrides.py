@@ -1,137 +1,211 @@
-"""``a.b=c`` words from the command line, set in a job with the field's own type."""
+"""``a.b=c`` words from the command line, set in a job with the type of the field.
+
+    optimizer.lr=3e-4   optimizer=sgd   schedule.warmup=100   clip.norm=1   model.width=64   metrics=accuracy,f1
+
+Invariant: the order of the words does not matter, except that of two words for one field the later counts. Whole fields
+(``optimizer=sgd``) are set before fields of theirs; all are judged together.
+"""
 
 from __future__ import annotations
 
-import inspect
-import json
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
-from pydantic import BaseModel
-
-from gdist.description import Description, nearest
+from gdist.description import Description, Wrong, nearest, unknown
 from gdist.errors import JobError, UsageError
+from gdist.job.agreement import model_arguments, unknown_argument
 from gdist.job.clipping import Clip
 from gdist.job.job import Job
+from gdist.job.words import read, read_argument, read_freely
+from gdist.optim import Optimizer, as_optimizer, named_optimizers
+from gdist.optim.choose import optimizer_class
+from gdist.optim.custom import Custom, arguments_of
+from gdist.schedule import Schedule, as_schedule, named_schedules
+from gdist.schedule.schedule import schedule_class
 
-_ABSENT: dict[str, type[Description]] = {"clip": Clip}  # what a dotted path makes where the job has None
-_ENDS = ("epochs", "steps")  # setting one takes the place of the other
+_INSTEAD = {"epochs": "steps", "steps": "epochs", "accumulate": "micro_batches", "micro_batches": "accumulate"}
+_MADE_WHEN_NONE: dict[str, type[Description]] = {"clip": Clip}
+
+
+class Word(NamedTuple):
+    """One override: ``path=text``."""
+
+    path: tuple[str, ...]
+    text: str
+
+    @property
+    def where(self) -> str:
+        return f"command line: {'.'.join(self.path)}={self.text}"
 
 
 def apply_overrides(job: Job, overrides: Sequence[str]) -> Job:
-    """``job`` with each ``path=value`` set, in order. Raises UsageError, naming the word, the field and the nearest name."""
-    for word in overrides:
-        path, equals, text = word.partition("=")
-        if not equals or not path:
-            raise UsageError(
-                f"`{word}` is no override", where="command line", help="write field=value, such as optimizer.lr=0.003"
-            )
+    """``job`` with the words applied, validated as a whole. Raises UsageError that names the word, the field, what is allowed
+    and the nearest right name."""
+    words = [_word(text) for text in overrides]
+    changes: dict[str, Any] = {}
+    for word in sorted(words, key=lambda word: len(word.path) > 1):
         try:
-            job = _set_in_job(job, path.split("."), text, overrides)
+            _apply(job, changes, word)
+        except Wrong as error:
+            _refuse(f"`{'.'.join(word.path)}` {error}", word, note=error.note, help=error.help)
         except JobError as error:
-            raise UsageError(error.what, where=f"command line: {word}", note=error.note, help=error.help) from None
-    return job
-
-
-def _set_in_job(job: Job, path: list[str], text: str, overrides: Sequence[str]) -> Job:
-    head, rest = path[0], path[1:]
-    if head == "model" and rest:
-        value = _typed_argument(job.model, rest[0], text)
-        return job.changed(model_args={**job.model_args, rest[0]: value})  # type: ignore[no-any-return]
-    if not rest:
-        fields: dict[str, Any] = {head: None}
-        _require(head, type(job), "")
-        if head in _ENDS and not all(any(w.startswith(f"{end}=") for w in overrides) for end in _ENDS):
-            fields |= {end: None for end in _ENDS}
-        if head in ("micro_batches", "accumulate"):
-            fields["micro_batches"] = None
-        return _retry(lambda value: job.changed(**{**fields, head: value}), text)
-    _require(head, type(job), "")
-    current = getattr(job, head)
-    if current is None and head in _ABSENT:
-        return _retry(lambda value: job.changed(**{head: _ABSENT[head](**{rest[0]: value})}), text)
-    return job.changed(**{head: _set(current, rest, text, head)})  # type: ignore[no-any-return]
-
-
-def _set(target: Any, path: list[str], text: str, at: str) -> Any:
-    head, rest = path[0], path[1:]
-    if not isinstance(target, BaseModel):
-        raise JobError(f"`{at}` has no fields of its own", help=f"set it whole: {at}=...")
-    arguments = getattr(target, "args", None)
-    if isinstance(arguments, dict) and head not in type(target).model_fields:
-        return _changed(target, args={**arguments, head: literal(text)})
-    _require(head, type(target), f"{at}.")
-    if rest:
-        return _changed(target, **{head: _set(getattr(target, head), rest, text, f"{at}.{head}")})
-    return _retry(lambda value: _changed(target, **{head: value}), text)
-
-
-def _changed(target: BaseModel, **fields: Any) -> Any:
-    given = {name: getattr(target, name) for name in target.model_fields_set}
-    if isinstance(target, Clip):
-        given = {}
-    return type(target)(**{**given, **fields})
-
-
-def _retry(make: Any, text: str) -> Any:
-    """With the text read as a literal; if that is of the wrong type, as the text it is."""
-    value = literal(text)
+            raise UsageError(error.what, where=word.where, note=error.note, help=error.help) from None
+    if not changes:
+        return job
+    # What takes another's place on the command line takes the place of what the file says.
+    for name in [name for name in _INSTEAD if name in changes]:
+        if _INSTEAD[name] not in changes:
+            changes[_INSTEAD[name]] = None
     try:
-        return make(value)
-    except JobError:
-        if isinstance(value, str):
-            raise
-        try:
-            return make(text)
-        except JobError:
-            pass
-        raise
+        return job.replace(changes)
+    except JobError as error:
+        raise UsageError(error.what, where=_blamed(words, error.what), note=error.note, help=error.help) from None
 
 
-def _require(name: str, cls: type[BaseModel], prefix: str) -> None:
-    if name not in cls.model_fields:
-        near = nearest(name, cls.model_fields)
-        mend = f"did you mean `{prefix}{near}`? " if near else ""
-        raise JobError(f"unknown field `{prefix}{name}`", help=f"{mend}fields: {', '.join(sorted(cls.model_fields))}")
-
-
-def _typed_argument(model: Any, name: str, text: str) -> Any:
-    """A model's argument, as the type of its default or annotation."""
-    value = literal(text)
-    try:
-        parameter = inspect.signature(model).parameters.get(name)
-    except (TypeError, ValueError):
-        return value
-    if parameter is None:
-        return value
-    default = parameter.default
-    wanted = type(default) if default is not parameter.empty and default is not None else None
-    if wanted is None:
-        wanted = {"int": int, "float": float, "bool": bool, "str": str}.get(
-            str(getattr(parameter.annotation, "__name__", parameter.annotation))
+def _word(text: str) -> Word:
+    path, equals, value = text.partition("=")
+    if not equals or not path or not all(path.split(".")):
+        raise UsageError(
+            f"`{text}` sets nothing", where=f"command line: {text}", help="write field=value, such as optimizer.lr=0.003"
         )
-    if wanted is str:
-        return text
-    if wanted is float and type(value) is int:
-        return float(value)
-    if wanted in (int, float, bool) and type(value) is not wanted:
-        raise JobError(f"`model.{name}` cannot be {text!r}: it must be {'an' if wanted is int else 'a'} {wanted.__name__}")
-    return value
+    return Word(tuple(path.strip().split(".")), value.strip())
 
 
-def literal(text: str) -> Any:
-    """None, a truth value, a number, a JSON list or object; else the text itself."""
-    words = {"none": None, "null": None, "true": True, "false": False}
-    if text.lower() in words:
-        return words[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    if text[:1] in "[{":
-        try:
-            return json.loads(text)
-        except ValueError:
-            return [part.strip().strip("'\"") for part in text.strip("[]").split(",") if part.strip()]
-    return text
+def _apply(job: Job, changes: dict[str, Any], word: Word) -> None:
+    head, rest = word.path[0], word.path[1:]
+    if head not in Job.model_fields:
+        _unknown_field(job, head, word)
+    current = changes.get(head, getattr(job, head))
+    if head in ("model", "model_args") and rest:
+        _set_argument(job, changes, word, rest)
+    elif head == "model_args":
+        _refuse("`model_args` is set one by one", word, help="model.NAME=value")
+    elif rest:
+        changes[head] = _changed(current, rest, word, at=head)
+    elif head == "optimizer":
+        kind = optimizer_class(word.text)
+        changes[head] = current if type(current) is kind else as_optimizer(word.text)
+    elif head == "schedule":
+        schedule = schedule_class(word.text)
+        changes[head] = current if type(current) is schedule else as_schedule(word.text)
+    elif head == "data" or (head == "validation" and read(word.text, float | None) is None and not _is_none(word.text)):
+        own = ", ".join(f"{head}.{name}" for name in type(current).model_fields) if isinstance(current, Description) else ""
+        _refuse(f"`{head}` cannot be set whole to {word.text!r}", word, help=f"set its fields: {own}" if own else None)
+    elif head != "validation" and (isinstance(current, Description) or head in _MADE_WHEN_NONE):
+        if not (_is_none(word.text) and head in _MADE_WHEN_NONE):
+            kind_of = type(current) if isinstance(current, Description) else _MADE_WHEN_NONE[head]
+            fields = ", ".join(f"{head}.{name}" for name in kind_of.model_fields)
+            _refuse(f"`{head}` has fields of its own", word, help=f"set one: {fields}")
+        changes[head] = None
+    else:
+        changes[head] = _read(Job, head, word, prefix="")
+
+
+def _changed(current: Any, rest: tuple[str, ...], word: Word, *, at: str) -> Any:
+    """``current`` with the field at the path ``rest`` set; a description or a dict."""
+    name = rest[0]
+    if current is None and at in _MADE_WHEN_NONE:
+        kind = _MADE_WHEN_NONE[at]
+        _known(kind, name, word, at=at)
+        return kind.model_validate({name: _read(kind, name, word, prefix=f"{at}.")}, context=_context(at, word))
+    if isinstance(current, dict):
+        return {**current, ".".join(rest): read_freely(word.text)}
+    if not isinstance(current, Description):
+        shown = "None" if current is None else f"{current!r}"
+        _refuse(f"`{at}` is {shown}: it has no field `{name}`", word, help=f"set it in the job file, or whole: {at}=...")
+    kind = type(current)
+    if isinstance(current, Custom) and name not in kind.model_fields and len(rest) == 1:
+        return current.replace(
+            {"arguments": {**current.arguments, name: _custom_argument(current, name, word)}}, prefix=f"{at}.", where=word.where
+        )
+    _known(kind, name, word, at=at)
+    value = (
+        _changed(getattr(current, name), rest[1:], word, at=f"{at}.{name}")
+        if len(rest) > 1
+        else _read(kind, name, word, prefix=f"{at}.")
+    )
+    if isinstance(current, Clip):  # norm takes the place of value
+        return Clip.model_validate({name: value}, context=_context(at, word))
+    return current.replace({name: value}, prefix=f"{at}.", where=word.where)
+
+
+def _custom_argument(current: Custom, name: str, word: Word) -> Any:
+    taken = arguments_of(current.make_from)
+    if taken is not None and name not in taken:
+        what, help = unknown("field", name, [*taken, *Custom.model_fields], prefix="optimizer.", plural="fields")
+        _refuse(what, word, note=f"the optimizer is {current.title}", help=help)
+    return read_argument(word.text, current.make_from, name)
+
+
+def _set_argument(job: Job, changes: dict[str, Any], word: Word, rest: tuple[str, ...]) -> None:
+    name = ".".join(rest)
+    arguments = model_arguments(job.model)
+    if arguments is not None and name not in arguments:
+        what, help = unknown_argument(name, arguments)
+        _refuse(what, word, help=help)
+    args = changes.get("model_args", job.model_args)
+    changes["model_args"] = {**args, name: read_argument(word.text, job.model, name)}
+
+
+def _read(kind: type[Description], name: str, word: Word, *, prefix: str) -> Any:
+    field = kind.model_fields[name]
+    try:
+        return read(word.text, field.annotation, strictly=True)
+    except ValueError:
+        help = kind.fields()[name]
+        near = nearest(word.text, help.words)
+        _refuse(
+            f"`{prefix}{name}` must be {help.allowed}, not {word.text!r}",
+            word,
+            help=f"did you mean {near!r}?" if near else f"{name} = {help.description}",
+        )
+
+
+def _known(kind: type[Description], name: str, word: Word, *, at: str) -> None:
+    if name in kind.model_fields:
+        return
+    what, help = unknown("field", name, list(kind.model_fields), prefix=f"{at}.", plural=f"fields of {at}")
+    note = None
+    families: list[tuple[type[Description], dict[str, Any]]] = [
+        (Optimizer, named_optimizers()),
+        (Schedule, named_schedules()),
+    ]
+    for base, names in families:
+        if issubclass(kind, base):
+            having = [other for other, each in names.items() if name in each.model_fields]
+            note = f"the {at} is {getattr(kind, 'kind', '')}"
+            help = f"{at}={having[0]} {at}.{name}={word.text} (has it: {', '.join(having)})" if having else help
+    _refuse(what, word, note=note, help=help)
+
+
+def _unknown_field(job: Job, name: str, word: Word) -> NoReturn:
+    """Looks one level down as well: ``lr=0.1`` means ``optimizer.lr=0.1``."""
+    inner = [
+        f"{head}.{name}"
+        for head in Job.model_fields
+        for kind in [_MADE_WHEN_NONE.get(head) or type(getattr(job, head))]
+        if issubclass(kind, Description) and name in kind.model_fields
+    ]
+    if name in (model_arguments(job.model) or {}):
+        inner.insert(0, f"model.{name}")
+    what, help = unknown("field", name, list(Job.model_fields), plural="all fields")
+    _refuse(what, word, help=f"did you mean `{inner[0]}`? {help[help.find('all fields') :]}" if inner else help)
+
+
+def _context(at: str, word: Word) -> dict[str, str]:
+    return {"prefix": f"{at}.", "where": word.where}
+
+
+def _is_none(text: str) -> bool:
+    return text.lower() in ("none", "null", "")
+
+
+def _blamed(words: list[Word], what: str) -> str:
+    """The words that an error speaks of; all of them if it names none."""
+    named = [word for word in words if re.search(rf"\b{re.escape(word.path[0])}\b", what)]
+    return "command line: " + " ".join(f"{'.'.join(word.path)}={word.text}" for word in named or words)
+
+
+def _refuse(what: str, word: Word, *, note: str | None = None, help: str | None = None) -> NoReturn:
+    raise UsageError(what, where=word.where, note=note, help=help)

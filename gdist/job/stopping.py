@@ -1,35 +1,56 @@
-"""When a run ends before its last epoch or step."""
+"""When a run ends before its last step. Every rule is decided at a step boundary, from numbers that all workers share."""
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from gdist.description import Description
-from gdist.errors import JobError
+from gdist.description import Description, refuse
+from gdist.job.measures import better
 
 
 class Stop(Description):
-    """Each rule is off unless set; the first that holds ends the run, which is then ``done``."""
+    """Rules may be combined; the first that holds ends the run. ``Stop()`` has none."""
 
-    wall_seconds: PositiveFloat | None = Field(None, description="seconds of training, resumed sessions included")
-    loss_below: float | None = Field(None, description="ends when the training loss of an evaluation is below this")
-    tolerance: PositiveFloat | None = Field(
-        None, description="ends when the training loss changes by less than this from one evaluation to the next"
+    wall_seconds: float | None = Field(default=None, gt=0, description="seconds of training, resumed sessions included")
+    loss_below: float | None = Field(default=None, description="ends at an evaluation whose training loss is below this")
+    tolerance: float | None = Field(
+        default=None, gt=0, description="ends when the training loss changes by less than this from one evaluation to the next"
     )
-    tolerance_evaluations: PositiveInt = Field(1, description="for how many evaluations in a row")
-    patience: PositiveInt | None = Field(None, description="evaluations without a better `metric` before the run ends")
-    metric: str = Field("validation.loss", description="what is watched: validation.loss, validation.accuracy, train.loss ...")
-    restore_best: bool = Field(False, description="end with the weights of the best evaluation (a checkpoint named `best`)")
+    tolerance_evaluations: int = Field(default=1, ge=1, description="evaluations in a row for which `tolerance` must hold")
+    patience: int | None = Field(default=None, ge=1, description="evaluations without a better `metric` before the run ends")
+    metric: str = Field(
+        default="validation.loss",
+        description="what `patience` and `restore_best` watch: 'validation.loss', 'validation.accuracy', 'train.loss' ...",
+    )
+    restore_best: bool = Field(
+        default=False, description="end with the weights of the best evaluation (a checkpoint named `best`)"
+    )
 
     @model_validator(mode="after")
-    def _known_split(self) -> Stop:
+    def _acts(self) -> Stop:
         split, _, name = self.metric.partition(".")
-        if split not in ("train", "validation") or not name:
-            raise JobError(
-                f"stop.metric cannot be {self.metric!r}", help="write validation.loss, validation.accuracy or train.loss"
+        if split not in ("train", "validation") or not name or (split == "train" and name != "loss"):
+            refuse(
+                f"`stop.metric` cannot be {self.metric!r}",
+                help="'train.loss', 'validation.loss', or 'validation.' and one of the job's metrics",
             )
+        if "tolerance_evaluations" in self.model_fields_set and self.tolerance is None:
+            refuse("`stop.tolerance_evaluations` cannot act without `stop.tolerance`", help="set stop.tolerance as well")
+        if "metric" in self.model_fields_set and not self.watches:
+            refuse("`stop.metric` cannot act alone", help="set stop.patience or stop.restore_best as well")
         return self
 
     @property
+    def watches(self) -> bool:
+        """Whether `metric` is watched at all."""
+        return self.patience is not None or self.restore_best
+
+    @property
+    def rules(self) -> list[str]:
+        """Names of the rules that are set."""
+        return [name for name in ("wall_seconds", "loss_below", "tolerance", "patience") if getattr(self, name) is not None]
+
+    @property
     def lower_is_better(self) -> bool:
-        return self.metric.rpartition(".")[2] in ("loss", "mse", "mae")
+        """Which values of ``metric`` are better, from its name."""
+        return better(self.metric.partition(".")[2]) == "lower"

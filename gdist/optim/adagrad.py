@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class AdaGrad(Optimizer):
-    name = "adagrad"
+    kind = "adagrad"
     fused_on = ("cpu",)
 
     lr: float = Field(default=0.01, gt=0, description="learning rate, per step")
     lr_decay: float = Field(default=0.0, ge=0, description="divides the rate by 1 + step * lr_decay")
-    initial_accumulator: float = Field(default=0.0, ge=0, description="what the sum of squares starts from")
+    initial_accumulator_value: float = Field(default=0.0, ge=0, description="what the sum of squares starts from")
     eps: float = Field(default=1e-10, gt=0, description="added to the root, against division by zero")
     weight_decay: float = Field(default=0.0, ge=0, description="L2 penalty added to the gradient")
 
@@ -29,7 +29,7 @@ class AdaGrad(Optimizer):
             groups,
             lr=self.lr,
             lr_decay=self.lr_decay,
-            initial_accumulator_value=self.initial_accumulator,
+            initial_accumulator_value=self.initial_accumulator_value,
             eps=self.eps,
             weight_decay=self.weight_decay,
             fused=fused,

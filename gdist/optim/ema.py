@@ -1,39 +1,53 @@
-"""An exponential moving average of the weights (Polyak and Juditsky 1992): a <- d a + (1 - d) w after every update."""
+"""An exponential moving average of the weights: ``average = decay * average + (1 - decay) * weight`` after every step
+(Polyak & Juditsky 1992). Evaluation may look through it; training never does.
+
+Invariant: outside ``swapped_in()`` the model holds the trained weights, inside it the averages, in the same memory.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class EMA:
-    """``weights``: live tensors by name; ``decay`` d in (0, 1). The average begins at the weights as they are."""
+    """Averages of named floating-point tensors, usually the flat buckets or a module's parameters; others are left alone.
 
-    def __init__(self, weights: Mapping[str, Tensor], *, decay: float) -> None:
-        self._names = list(weights)
-        self._live = [weights[name].detach() for name in self._names]
-        self._average = [w.clone() for w in self._live]
-        self._decay = decay
+    ``decay``: share of the average that is kept each step, in (0, 1); it remembers about 1 / (1 - decay) steps.
+    """
 
-    @torch.no_grad()
+    def __init__(self, tensors: Mapping[str, Tensor], *, decay: float) -> None:
+        self.decay = decay
+        self._live = {name: tensor.detach() for name, tensor in tensors.items() if tensor.is_floating_point()}
+        self._averages = {name: tensor.clone() for name, tensor in self._live.items()}
+        self._inside = False
+
     def update(self) -> None:
-        """Follows the weights by one step."""
-        torch._foreach_lerp_(self._average, self._live, 1 - self._decay)
+        """Moves the averages towards the weights; called after each applied step, never after a skipped one."""
+        import torch
 
-    @torch.no_grad()
+        if self._averages:
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self._averages.values()), list(self._live.values()), 1.0 - self.decay)
+
     def swap(self) -> None:
-        """Exchanges the weights and their average, in place."""
-        for live, average in zip(self._live, self._average, strict=True):
-            kept = live.clone()
-            live.copy_(average)
-            average.copy_(kept)
+        """Exchanges weights and averages in place; a second call exchanges them back."""
+        import torch
+
+        with torch.no_grad():
+            for name, live in self._live.items():
+                kept = live.clone()
+                live.copy_(self._averages[name])
+                self._averages[name].copy_(kept)
+        self._inside = not self._inside
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """Within it the module's weights are the average."""
+        """The model with averaged weights, for the length of a ``with``."""
         self.swap()
         try:
             yield
@@ -41,9 +55,12 @@ class EMA:
             self.swap()
 
     def state(self) -> dict[str, Tensor]:
-        return dict(zip(self._names, self._average, strict=True))
+        """The averages by name, for a checkpoint: the tensors themselves, not copies."""
+        assert not self._inside, "inside swapped_in() the averages are in the model"
+        return dict(self._averages)
 
-    @torch.no_grad()
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        for name, average in zip(self._names, self._average, strict=True):
+        """Takes back what ``state`` gave; the names and shapes must be the same."""
+        assert state.keys() == self._averages.keys(), "averages of another model"
+        for name, average in self._averages.items():
             average.copy_(state[name])

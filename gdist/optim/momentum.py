@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Momentum(Optimizer):
-    name = "momentum"
+    kind = "momentum"
     fused_on = ("cpu", "cuda")
 
     lr: float = Field(default=0.01, gt=0, description="learning rate, per step")

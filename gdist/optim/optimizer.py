@@ -1,6 +1,6 @@
 """What an optimizer is to a job: a description that builds a ``torch.optim.Optimizer``.
 
-To add one: a file beside ``adam.py`` with a subclass that sets ``name``, its fields, and ``make``; export it in
+To add one: a file beside ``adam.py`` with a subclass that sets ``kind``, its fields, and ``make``; export it in
 ``__init__.py``. The command line, ``gdist check`` and the documentation know it from there.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Optimizer(Description):
     """Base of all. ``lr`` is the rate that the schedule's factor multiplies."""
 
-    name: ClassVar[str] = ""  # what a command line calls it; "" for one that cannot be named there
+    kind: ClassVar[str] = ""  # what a command line calls it; "" for one that cannot be named there
     fused_on: ClassVar[tuple[str, ...]] = ()  # device types on which torch has one kernel for the whole update
 
     lr: float | None = Field(default=None, gt=0, description="learning rate, per step")
@@ -58,7 +58,7 @@ class Optimizer(Description):
 
 def named_optimizers() -> dict[str, type[Optimizer]]:
     """Every optimizer that has a name, by name."""
-    return {kind.name: kind for kind in _tree(Optimizer) if kind.name}
+    return {each.kind: each for each in _tree(Optimizer) if each.kind}
 
 
 def _tree(kind: type[Optimizer]) -> list[type[Optimizer]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RMSProp(Optimizer):
-    name = "rmsprop"
+    kind = "rmsprop"
 
     lr: float = Field(default=0.01, gt=0, description="learning rate, per step")
     alpha: float = Field(default=0.99, ge=0, lt=1, description="share of the average of squares that is kept each step")

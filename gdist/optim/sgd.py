@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SGD(Optimizer):
-    name = "sgd"
+    kind = "sgd"
     fused_on = ("cpu", "cuda")
 
     lr: float = Field(default=0.01, gt=0, description="learning rate, per step")

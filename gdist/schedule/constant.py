@@ -1,12 +1,12 @@
-"""The same rate all the time."""
+"""The rate stays as it is (after the warm-up, if any)."""
 
-from typing import ClassVar
+from __future__ import annotations
 
 from gdist.schedule.schedule import Schedule
 
 
 class Constant(Schedule):
-    kind: ClassVar[str] = "constant"
+    kind = "constant"
 
-    def shape(self, step: int, total: int | None) -> float:
+    def shape(self, step: int, rest: int) -> float:
         return 1.0

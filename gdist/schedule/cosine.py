@@ -1,7 +1,8 @@
-"""The rate falls along half a cosine (Loshchilov and Hutter 2016, without restarts)."""
+"""Cosine annealing (Loshchilov & Hutter 2017, without restarts): half a cosine from 1 down to ``final``."""
+
+from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 from pydantic import Field
 
@@ -9,12 +10,10 @@ from gdist.schedule.schedule import Schedule
 
 
 class Cosine(Schedule):
-    kind: ClassVar[str] = "cosine"
-    needs_total: ClassVar[bool] = True
+    kind = "cosine"
+    has_end = True
 
-    final: float = Field(0.0, ge=0, le=1, description="factor at the end of the run")
+    final: float = Field(default=0.0, ge=0, le=1, description="factor at the end, as a share of lr")
 
-    def shape(self, step: int, total: int | None) -> float:
-        assert total is not None
-        progress = min(step / total, 1.0)
-        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
+    def shape(self, step: int, rest: int) -> float:
+        return self.final + (1.0 - self.final) * 0.5 * (1.0 + math.cos(math.pi * min(step, rest) / rest))

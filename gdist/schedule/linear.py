@@ -1,6 +1,6 @@
-"""The rate falls along a straight line."""
+"""A straight line from 1 down to ``final``."""
 
-from typing import ClassVar
+from __future__ import annotations
 
 from pydantic import Field
 
@@ -8,11 +8,10 @@ from gdist.schedule.schedule import Schedule
 
 
 class Linear(Schedule):
-    kind: ClassVar[str] = "linear"
-    needs_total: ClassVar[bool] = True
+    kind = "linear"
+    has_end = True
 
-    final: float = Field(0.0, ge=0, le=1, description="factor at the end of the run")
+    final: float = Field(default=0.0, ge=0, le=1, description="factor at the end, as a share of lr")
 
-    def shape(self, step: int, total: int | None) -> float:
-        assert total is not None
-        return 1 - (1 - self.final) * min(step / total, 1.0)
+    def shape(self, step: int, rest: int) -> float:
+        return 1.0 + (self.final - 1.0) * min(step, rest) / rest

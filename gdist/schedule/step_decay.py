@@ -1,17 +1,17 @@
-"""The rate falls by a factor every so many steps (torch.optim.lr_scheduler.StepLR)."""
+"""Step decay: the rate is multiplied by ``gamma`` every so many steps, ``gamma ** (step // every)``."""
 
-from typing import ClassVar
+from __future__ import annotations
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from gdist.schedule.schedule import Schedule
 
 
 class StepDecay(Schedule):
-    kind: ClassVar[str] = "step_decay"
+    kind = "step_decay"
 
-    every: PositiveInt = Field(description="steps between two falls")
-    gamma: float = Field(0.1, gt=0, le=1, description="factor of each fall")
+    every: int = Field(default=1000, ge=1, description="steps between two drops, counted from the end of the warm-up")
+    gamma: float = Field(default=0.1, gt=0, le=1, description="factor of each drop")
 
-    def shape(self, step: int, total: int | None) -> float:
-        return float(self.gamma ** (step // self.every))
+    def shape(self, step: int, rest: int) -> float:
+        return self.gamma ** (step // self.every)

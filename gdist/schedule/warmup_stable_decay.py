@@ -1,6 +1,7 @@
-"""Full rate for most of the run, then a straight fall (Hu et al. 2024, MiniCPM)."""
+"""Warm-up, stable, decay (Hu et al. 2024, "MiniCPM"): the full rate for most of the run, then a line down to ``final``.
+The stable part is the same for every length of run, so that one run can be cooled down at several places."""
 
-from typing import ClassVar
+from __future__ import annotations
 
 from pydantic import Field
 
@@ -8,15 +9,13 @@ from gdist.schedule.schedule import Schedule
 
 
 class WarmupStableDecay(Schedule):
-    kind: ClassVar[str] = "warmup_stable_decay"
-    needs_total: ClassVar[bool] = True
+    kind = "warmup_stable_decay"
+    has_end = True
 
-    decay: float = Field(0.2, gt=0, le=1, description="share of the steps after warm-up over which the rate falls")
-    final: float = Field(0.0, ge=0, le=1, description="factor at the end of the run")
+    decay: float = Field(default=0.2, gt=0, le=1, description="share of the steps after the warm-up over which the rate falls")
+    final: float = Field(default=0.0, ge=0, le=1, description="factor at the end, as a share of lr")
 
-    def shape(self, step: int, total: int | None) -> float:
-        assert total is not None
-        begins = total * (1 - self.decay)
-        if step < begins:
-            return 1.0
-        return 1 - (1 - self.final) * min((step - begins) / (total - begins), 1.0)
+    def shape(self, step: int, rest: int) -> float:
+        falling = max(1, round(self.decay * rest))
+        fallen = min(max(0, step - (rest - falling)), falling)
+        return 1.0 + (self.final - 1.0) * fallen / falling
