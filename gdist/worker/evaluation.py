@@ -7,6 +7,7 @@ the same bits at any number of workers.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ class Evaluation:
         self._device = device
         rows = max(1, min(ROWS, -(-len(feed) // groups)))
         bounds = [*range(0, len(feed), rows), len(feed)]
-        self._batches = list(zip(bounds[:-1], bounds[1:], strict=True))
+        self._batches = list(itertools.pairwise(bounds))
         self._groups = min(groups, len(self._batches))
         self._metrics = Metrics(metrics) if metrics else None
 

@@ -81,7 +81,7 @@ class Member:
     @property
     def device(self) -> str:
         """Where this worker computes: "cpu" or "cuda"."""
-        return self._ready().device.type
+        return self.built.device.type
 
     @property
     def step(self) -> int:
@@ -90,7 +90,7 @@ class Member:
 
     def join(self, membership: Membership, collective: Collective | None = None) -> None:
         """Enters a generation; then the weights are the same bits everywhere. ``collective``: one that exists already."""
-        built = self._ready()
+        built = self.built
         self._page.write("joining", self.step)
         self._folder = RunFolder(Path(membership.run_dir)) if membership.run_dir else None
         self.outbox.leads = membership.rank == 0
@@ -101,7 +101,7 @@ class Member:
 
     def train(self) -> dict[str, Any]:
         """Takes the remaining steps; returns the contents of ``result.json`` but for ``wall_seconds`` of the whole command."""
-        built, training = self._ready(), self._training
+        built, training = self.built, self._training
         assert training is not None, "join() comes first"
         reason = training.run()
         result = self._finish(built, training, reason)
@@ -125,7 +125,9 @@ class Member:
         if self._built is not None:
             self._built.engine.leave()
 
-    def _ready(self) -> Built:
+    @property
+    def built(self) -> Built:
+        """The job as made by ``prepare``."""
         if self._built is None:
             raise RunFailed("the worker was asked to train before it was prepared")
         return self._built
@@ -191,7 +193,7 @@ class Member:
             parameters=sum(p.numel() for p in built.task.module.parameters()), samples=plan.samples,
             validation_samples=len(built.validation) if built.validation is not None else None,
             batch_size=plan.batch_size, micro_batches=plan.micro_batches, steps_per_epoch=plan.steps_per_epoch,
-            total_steps=built.total_steps, epochs=job.last[1] if job.last and job.last[0] == "epochs" else None, step=step, resumed=self.order.resume,
+            total_steps=built.total_steps, epochs=dict([job.last] if job.last else []).get("epochs"), step=step, resumed=self.order.resume,
         )  # fmt: skip
         if built.findings.unmergeable and not job.exact and job.merge == "auto" and membership.size < plan.micro_batches:
             self.outbox.event("explained", text=f"every micro-batch is a pass of its own: {built.findings.unmergeable}")

@@ -6,7 +6,7 @@ import torch
 from gdist.engine.collective import Alone
 from gdist.engine.plan import owned
 from gdist.engine.tree import TreeSum, evaluate, largest_nodes
-from tests.engine.ranks import run_ranks
+from tests.ranks import run_ranks
 
 
 @pytest.mark.parametrize("leaves", [1, 2, 3, 5, 7, 8, 13, 24])

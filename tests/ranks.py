@@ -1,0 +1,96 @@
+"""Runs a function as several real processes that are joined by Gloo, and gives back what each returned.
+
+The processes are made once and used by all tests: importing torch in four of them costs more than most of the tests.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import multiprocessing
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+MOST = 4
+DEADLINE_S = 90.0
+
+
+class Ranks:
+    """Up to ``MOST`` processes, started when they are first needed."""
+
+    def __init__(self) -> None:
+        self._store: Any = None
+        self._processes: list[Any] = []
+        self._pipes: list[Any] = []
+        self._calls = itertools.count(1)
+
+    def run(self, function: Callable[..., Any], size: int, *args: Any) -> list[Any]:
+        """``function(collective, *args)`` in ``size`` processes; raises AssertionError with the traceback of one that failed."""
+        self._start(size)
+        call = next(self._calls)
+        for rank in range(size):
+            self._pipes[rank].send((function, rank, size, call, args))
+        answers = []
+        for rank in range(size):
+            if not self._pipes[rank].poll(DEADLINE_S):
+                self.stop()
+                raise AssertionError(f"rank {rank} gave no answer within {DEADLINE_S:g} s")
+            answers.append(self._pipes[rank].recv())
+        for kind, value in answers:
+            if kind == "error":
+                raise AssertionError(value)
+        return [value for _, value in answers]
+
+    def stop(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.join()
+        self._processes, self._pipes = [], []
+
+    def _start(self, size: int) -> None:
+        if self._store is None:
+            from torch.distributed import TCPStore
+
+            self._store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        context = multiprocessing.get_context("spawn")
+        while len(self._processes) < size:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, self._store.port), daemon=True)
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+
+
+_ranks = Ranks()
+atexit.register(_ranks.stop)
+
+
+def run_ranks(function: Callable[..., Any], size: int, *args: Any) -> list[Any]:
+    """``function(collective, *args)`` as each of ``size`` workers."""
+    return _ranks.run(function, size, *args)
+
+
+def _serve(pipe: Any, port: int) -> None:
+    import torch
+    from torch.distributed import TCPStore
+
+    from gdist.engine.collective import Alone, Distributed
+
+    torch.set_num_threads(1)
+    store = TCPStore("127.0.0.1", port, is_master=False)
+    while True:
+        try:
+            function, rank, size, call, args = pipe.recv()
+        except EOFError:
+            return
+        try:
+            collective: Any = Alone()
+            if size > 1:
+                collective = Distributed(store, rank=rank, size=size, generation=call, host="127.0.0.1", deadline_s=60)
+            answer = function(collective, *args)
+            collective.close()
+            pipe.send(("ok", answer))
+        except BaseException:
+            pipe.send(("error", traceback.format_exc()))
