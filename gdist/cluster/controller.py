@@ -1,0 +1,318 @@
+"""The controller: a small actor that leads a run. It decides nothing itself (course.py), computes nothing, imports no torch.
+
+Workers and agents pull their orders from it and report to it; the driver follows it for news. It writes the run folder: events,
+metrics, control and result. Everything runs on one event loop, so there are no locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gdist.cluster.course import Ask, Course, End, Form, Instruction, Save
+from gdist.cluster.orders import Exit, Join, Mailbox, Order, SaveNow, WatchDriver, WatchWorker, WishFor
+from gdist.cluster.verdict import worker_lost
+from gdist.errors import GdistError, RunFailed, from_dict
+from gdist.records import Membership, Update, Wish, event
+from gdist.records import Order as RunOrder
+from gdist.run.folder import RunFolder
+from gdist.worker.local import failure, open_folder
+
+ANSWER_S = 1.0  # a pull with nothing to hand out is answered after this
+DRIVER_LEASE_S = 20.0  # a terminal's run ends when its driver has been silent for this
+TICK_S = 0.1
+LEAVE_S = 3.0  # for workers and agents to end once the run is over
+ABANDONED_S = 45.0  # for a run without a driver to save and end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Charge:
+    """What a controller is given by the driver."""
+
+    run_id: str
+    order: RunOrder
+    workers: int
+    given: bool  # the number of workers is the user's own
+    address: str
+    driver_host: str
+    driver_pid: int
+    driver_started: int | None
+    folder: str  # where the user's command ran
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, for the driver."""
+
+    result: dict[str, Any] | None
+    error: GdistError | None
+
+
+class Controller:
+    def __init__(self, charge: Charge) -> None:
+        if os.path.isdir(charge.folder):
+            os.chdir(charge.folder)
+        self._charge = charge
+        self._course = Course(charge.workers, given=charge.given, now=time.monotonic())
+        self._mail: dict[str, Mailbox] = {}
+        self._posted = asyncio.Event()
+        self._nodes: dict[str, str] = {}  # member -> its node, for workers
+        self._agents: dict[str, str] = {}  # node -> agent
+        self._agents_done: set[str] = set()
+        self._folder: RunFolder | None = None
+        self._unwritten: list[Update] = []
+        self._news: list[Update] = []
+        self._told = 0  # news that the driver has acknowledged
+        self._newsworthy = asyncio.Event()
+        self._outcome: Outcome | None = None
+        self._driver_heard = time.monotonic()
+        self._orphaned_since: float | None = None
+        self._closed = asyncio.Event()
+        self._clock: asyncio.Task[None] | None = None
+
+    # -- the driver --
+
+    async def live(self) -> None:
+        """Keeps time until the run is over and everybody gone."""
+        import ray
+
+        while not self._closed.is_set():
+            await asyncio.sleep(TICK_S)
+            now = time.monotonic()
+            self._apply(self._course.on_time(now=now))
+            if now - self._driver_heard > DRIVER_LEASE_S:
+                self._lose_driver("nothing was heard of it")
+            if self._orphaned_since is not None and (
+                self._outcome is not None or now - self._orphaned_since > ABANDONED_S
+            ):
+                await self.close()
+        ray.actor.exit_actor()
+
+    async def follow(self, after: int) -> tuple[list[Update], int, Outcome | None]:
+        """News past number ``after``, the number of the last, and the outcome once there is one; waits for either a second."""
+        self._driver_heard = time.monotonic()
+        self._news, self._told = self._news[max(0, after - self._told) :], max(self._told, after)
+        if not self._news and self._outcome is None:
+            await _wait(self._newsworthy, ANSWER_S)
+        self._newsworthy.clear()
+        self._driver_heard = time.monotonic()
+        return list(self._news), self._told + len(self._news), self._outcome
+
+    async def ask(self, wish: Wish, reason: str) -> None:
+        """Passes a wish on to the workers."""
+        self._apply(self._course.on_wish(wish, reason, now=time.monotonic()))
+
+    async def could_not_live(self, slot: int, error: GdistError) -> None:
+        """The driver has heard from Ray that a worker is dead, or never came to life."""
+        if not self._course.employs(slot):
+            return
+        if self._course.seats[slot].state == "starting":
+            self._apply(self._course.on_died(slot, error, now=time.monotonic()))
+        elif self._course.phase != "over":
+            await asyncio.sleep(1.0)  # its agent knows more, and says it sooner
+            self._apply(self._course.on_died(slot, error, now=time.monotonic()))
+
+    async def abandon(self, reason: str) -> dict[str, Any]:
+        """Ends the run at once, without a checkpoint; returns its result."""
+        step = max(seat.step for seat in self._course.seats)
+        if self._outcome is None:
+            self._course.phase = "over"
+            self._end(End(reason=reason, step=step))
+        assert self._outcome is not None
+        return self._outcome.result or {}
+
+    async def close(self) -> None:
+        """Sends everybody home; returns once the agents have seen the last worker's process gone, or after a bound."""
+        for slot in range(self._charge.workers):
+            self._post(f"worker-{slot}", Exit())
+        for agent in self._agents.values():
+            self._post(agent, Exit())
+        deadline = time.monotonic() + LEAVE_S
+        while len(self._agents_done) < len(self._agents) and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        self._closed.set()
+
+    # -- workers and agents --
+
+    async def pull(self, who: str, incarnation: int, after: int) -> list[tuple[int, Order]]:
+        """The orders for ``who`` past number ``after``; waits a second for one."""
+        if who.startswith("agent-") and who not in self._agents.values():
+            self._welcome_agent(who)
+        mail = self._mail.setdefault(who, Mailbox())
+        deadline = time.monotonic() + ANSWER_S
+        while not (orders := mail.after(after)) and (left := deadline - time.monotonic()) > 0:
+            await _wait(self._posted, left)
+        return orders
+
+    async def tell(self, slot: int, incarnation: int, update: Update) -> None:
+        """Events and lines of a worker."""
+        self._publish(update)
+
+    async def printed(self, slot: int, incarnation: int, lines: list[str]) -> None:
+        said = [event("output", worker=slot, text="\n".join(lines))]
+        self._write(Update(events=said, worker=slot))
+        self._announce(Update(output=lines, worker=slot))
+
+    async def report(self, slot: int, incarnation: int, kind: str, content: dict[str, Any]) -> None:
+        """What a worker has done: started, hello, returned, failed, saved."""
+        now, course = time.monotonic(), self._course
+        if kind != "started" and not course.employs(slot):
+            return
+        error = from_dict(content["error"]) if "error" in content else None
+        if kind == "started":
+            self._nodes[f"worker-{slot}"] = content["node"]
+            watch = WatchWorker(slot, incarnation, content["pid"], content["start_time"])
+            self._post(f"agent-{content['node']}", watch)
+        elif kind == "hello":
+            self._apply(course.on_hello(slot, content, now=now))
+        elif kind == "returned":
+            self._apply(course.on_returned(slot, content["result"], now=now))
+        elif kind == "failed":
+            assert error is not None
+            self._apply(course.on_failed(slot, error, content["step"], now=now))
+        elif kind == "saved":
+            self._apply(course.on_saved(slot, content["step"], error, now=now))
+
+    async def died(self, slot: int, incarnation: int, facts: dict[str, Any]) -> None:
+        """An agent has seen a worker's process end."""
+        if self._course.employs(slot) and self._course.phase != "over" and self._course.seats[slot].state != "dead":
+            if self._course.seats[slot].state != "returned":
+                lost = {"worker": slot, "host": facts["host"], "cause": facts["cause"]}
+                self._publish(Update(events=[event("worker_lost", **lost)], worker=slot))
+            self._apply(self._course.on_died(slot, worker_lost(slot, facts), now=time.monotonic()))
+
+    async def driver_died(self) -> None:
+        self._lose_driver("its process is gone")
+
+    async def agent_done(self, who: str) -> None:
+        self._agents_done.add(who)
+
+    # -- inside --
+
+    def _welcome_agent(self, who: str) -> None:
+        node = who.removeprefix("agent-")
+        self._agents[node] = who
+        if len(self._agents) == 1 and self._charge.driver_host == socket.gethostname():
+            self._post(who, WatchDriver(self._charge.driver_pid, self._charge.driver_started))
+
+    def _lose_driver(self, how: str) -> None:
+        if self._orphaned_since is None and self._outcome is None:
+            self._orphaned_since = time.monotonic()
+            self._apply(self._course.on_wish("stop", f"the terminal is gone: {how}", now=time.monotonic()))
+        elif self._orphaned_since is None:
+            self._orphaned_since = time.monotonic()
+
+    def _apply(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            if isinstance(instruction, Form):
+                self._form(instruction.workers)
+            elif isinstance(instruction, Save):
+                self._post(f"worker-{instruction.slot}", SaveNow())
+            elif isinstance(instruction, Ask):
+                for slot in range(self._charge.workers):
+                    self._post(f"worker-{slot}", WishFor(instruction.wish, instruction.reason))  # type: ignore[arg-type]
+            elif isinstance(instruction, End):
+                self._end(instruction)
+
+    def _form(self, workers: int) -> None:
+        charge, seats = self._charge, self._course.seats
+        try:
+            self._folder = folder = open_folder(charge.order, seats[0].hello["job"])
+            generation = folder.last_generation() + 1
+            folder.write_control(
+                {
+                    "address": charge.address,
+                    "run_id": charge.run_id,
+                    "host": socket.gethostname(),
+                    "controller_pid": os.getpid(),
+                    "driver": {"host": charge.driver_host, "pid": charge.driver_pid},
+                    "workers": {k: {"host": seat.hello["host"], "pid": seat.hello["pid"]} for k, seat in enumerate(seats)},
+                    "written": time.time(),
+                }
+            )
+        except GdistError as error:
+            self._course.phase = "over"
+            return self._end(End(error=error))
+        for update in self._unwritten:
+            self._write(update)
+        self._unwritten = []
+        run_dir = str(folder.path.resolve())
+        store = self._store_address()
+        for slot in range(workers):
+            place = Membership(generation=generation, rank=slot, size=workers, store=store, run_dir=run_dir)
+            self._post(f"worker-{slot}", Join(place))
+        for slot in range(workers, charge.workers):
+            self._post(f"worker-{slot}", Exit())
+
+    def _store_address(self) -> tuple[str, int] | None:
+        """Slot 0 hosts the store; on one machine it is reached by loopback."""
+        store = self._course.seats[0].hello.get("store")
+        if store is None or len(set(self._nodes.values())) <= 1:
+            return tuple(store) if store else None
+        import ray
+
+        node = self._nodes["worker-0"]
+        address = next(n["NodeManagerAddress"] for n in ray.nodes() if n["NodeID"] == node)
+        return (address, store[1])
+
+    def _end(self, end: End) -> None:
+        if self._outcome is not None:
+            return
+        wall = time.time() - self._charge.order.started
+        result, error, folder = end.result, end.error, self._folder
+        if result is None and error is None:
+            result = {"status": "stopped", "reason": end.reason, "steps": end.step, "workers": self._charge.workers}
+            result["run_dir"] = str(folder.path) if folder else None
+        if result is not None:
+            result = {**result, "wall_seconds": wall}
+            said = event("finished", **result)
+        else:
+            assert error is not None
+            said = event("failed", error=error.to_dict(), step=end.step)
+        try:
+            if folder is not None:
+                if result is not None:
+                    folder.write_result(result)
+                elif error is not None:
+                    folder.write_result({**failure(error, end.step, folder), "wall_seconds": wall})
+        except GdistError as failed:
+            error = error or failed
+        self._publish(Update(events=[said]))
+        self._outcome = Outcome(result if error is None else None, error)
+        self._newsworthy.set()
+
+    def _publish(self, update: Update) -> None:
+        self._write(update)
+        self._announce(update)
+
+    def _write(self, update: Update) -> None:
+        if self._folder is None:
+            self._unwritten.append(update)
+            return
+        try:
+            self._folder.append_events(update.events)
+            self._folder.append_metrics(update.lines)
+        except RunFailed as error:
+            self._folder, broken = None, error
+            self._unwritten = []
+            self._apply(self._course.on_fault(broken, now=time.monotonic()))
+
+    def _announce(self, update: Update) -> None:
+        self._news.append(update)
+        self._newsworthy.set()
+
+    def _post(self, who: str, order: Order) -> None:
+        self._mail.setdefault(who, Mailbox()).put(order)
+        self._posted.set()
+        self._posted.clear()  # those who wait now are woken; who comes later looks into its mailbox first
+
+
+async def _wait(happened: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(happened.wait(), seconds)
+    except TimeoutError:
+        pass

@@ -1,0 +1,219 @@
+"""The driver of a run on Ray: finds or starts a cluster, places controller, workers and agents on it, and relays what they say.
+
+    result = train_on_ray(order, workers=2, address=None, watch=print, interrupt=Interrupt(), verbose=False)
+
+The driver decides and computes nothing of the run, and imports no torch. All actors are started at once, so that the workers
+import torch, load the job and open the data while the rest comes up.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import replace
+from typing import Any
+
+from gdist.cluster.asked import asked_resources
+from gdist.cluster.controller import Charge, Controller, Outcome
+from gdist.cluster.death import start_time
+from gdist.cluster.names import NAMESPACE, agent_name, controller_name, new_run_id, worker_name
+from gdist.cluster.node_agent import NodeAgent
+from gdist.cluster.placement import Share, reserve, share
+from gdist.cluster.scratch import remove_abandoned, scratch_path
+from gdist.cluster.session import Session, open_session
+from gdist.cluster.worker_actor import Assignment, WorkerActor
+from gdist.errors import DeadlineExceeded, GdistError, RunFailed
+from gdist.records import Interrupt, Order, Update, Watch, event
+from gdist.run.folder import RunFolder
+
+POLL_S = 0.1
+SILENCE_S = 30.0  # of a controller that is alive
+CLOSE_S = 5.0
+
+
+def train_on_ray(
+    order: Order, *, workers: int | None, address: str | None, watch: Watch, interrupt: Interrupt, verbose: bool = False
+) -> dict[str, Any]:
+    """Trains ``order`` on Ray actors. ``workers``: None for the default; ``address``: of a cluster (RAY_ADDRESS counts as well),
+    None for a Ray of its own on this machine. Returns the contents of ``result.json``; raises GdistError."""
+    order = _absolute(order)
+    _refuse_taken_name(order)
+    asked = asked_resources(order)
+    remove_abandoned()
+    session = open_session(address, verbose=verbose)
+    try:
+        cpus, gpus = asked.result()
+        total = session.ray.cluster_resources()
+        each = share(
+            workers=workers, cpus=cpus, gpus=gpus, total_cpus=total.get("CPU", 0.0), total_gpus=total.get("GPU", 0.0),
+            shared=not session.embedded,
+        )  # fmt: skip
+        return _Run(session, order, each, watch, interrupt).to_the_end()
+    finally:
+        session.close()
+
+
+class _Run:
+    """The actors of one run, as their driver sees them."""
+
+    def __init__(self, session: Session, order: Order, each: Share, watch: Watch, interrupt: Interrupt) -> None:
+        self._session = session
+        self._ray = session.ray
+        self._watch = watch
+        self._interrupt = interrupt
+        self._each = each
+        self._run_id = new_run_id(order.name or os.path.splitext(os.path.basename(order.job_file or "job"))[0])
+        self._order = replace(order, page_dir=str(scratch_path(self._run_id)))
+        self._group: Any = None
+        self._controller: Any = None
+        self._workers: list[Any] = []
+        self._lives: dict[Any, int] = {}  # the reference to a worker's life -> its slot
+
+    def to_the_end(self) -> dict[str, Any]:
+        try:
+            if not self._session.embedded:
+                self._group = reserve(
+                    self._ray, self._each, name=self._run_id, say=self._explain, interrupt=self._interrupt
+                )
+                if self._group is None:
+                    return {"status": "stopped", "reason": self._interrupt.reason, "steps": 0}
+            self._start()
+            return self._follow()
+        finally:
+            self._end()
+
+    def _start(self) -> None:
+        """Workers first: they take the processes that Ray has started ahead, and have the longest way to go."""
+        ray, each, run_id, folder = self._ray, self._each, self._run_id, os.getcwd()
+        detached = {"namespace": NAMESPACE, "lifetime": "detached", "max_restarts": 0, "max_task_retries": 0}
+        worker = ray.remote(WorkerActor)
+        for slot in range(each.workers):
+            given = Assignment(
+                run_id=run_id, slot=slot, incarnation=0, order=self._order, folder=folder, threads=each.threads
+            )
+            options = {**detached, "name": worker_name(run_id, slot, 0), "num_cpus": each.cpus, "num_gpus": each.gpus}
+            if self._group is not None:
+                from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+                options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(self._group, slot)
+            self._workers.append(worker.options(**options).remote(given))
+        charge = Charge(
+            run_id=run_id, order=self._order, workers=each.workers, given=each.given, address=self._session.address,
+            driver_host=socket.gethostname(), driver_pid=os.getpid(), driver_started=start_time(os.getpid()), folder=folder,
+        )  # fmt: skip
+        self._controller = (
+            ray.remote(Controller).options(**detached, name=controller_name(run_id), num_cpus=0).remote(charge)
+        )
+        self._lives = {handle.live.remote(self._controller): slot for slot, handle in enumerate(self._workers)}
+        agent = ray.remote(NodeAgent)
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        for node in self._nodes():
+            options = {**detached, "name": agent_name(run_id, node), "num_cpus": 0}
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
+            agent.options(**options).remote(run_id, node, self._controller).live.remote()
+        self._controller.live.remote()
+
+    def _nodes(self) -> list[str]:
+        """Where workers are."""
+        if self._group is None:
+            return [self._ray.get_runtime_context().get_node_id()]
+        table = self._ray.util.placement_group_table(self._group)
+        return sorted(set(table["bundles_to_node_id"].values()))
+
+    def _follow(self) -> dict[str, Any]:
+        ray, interrupt, asked = self._ray, self._interrupt, False
+        after, heard = 0, time.monotonic()
+        news = self._controller.follow.remote(after)
+        while True:
+            ready, _ = ray.wait([news, *self._lives], timeout=POLL_S)
+            if interrupt.now.is_set():
+                return self._abandon()
+            if interrupt.stop.is_set() and not asked:
+                self._controller.ask.remote("stop", interrupt.reason)
+                asked = True
+            for reference in ready:
+                if reference in self._lives:
+                    self._tell_of_death(reference, self._lives.pop(reference))
+            if news in ready:
+                updates, after, outcome = self._get(news)
+                heard = time.monotonic()
+                for update in updates:
+                    self._watch(update)
+                if outcome is not None:
+                    return _result(outcome)
+                news = self._controller.follow.remote(after)
+            elif time.monotonic() - heard > SILENCE_S:
+                raise DeadlineExceeded(f"the run's controller has not answered for {SILENCE_S:.0f} s")
+
+    def _get(self, reference: Any) -> Any:
+        from ray.exceptions import RayError
+
+        try:
+            return self._ray.get(reference, timeout=CLOSE_S)
+        except RayError as error:
+            raise RunFailed(
+                "the run's controller died",
+                note=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+                help="go on from the last checkpoint: gdist resume RUN",
+            ) from error
+
+    def _tell_of_death(self, reference: Any, slot: int) -> None:
+        """Ray's word for it; the node agent's is better where it has one."""
+        from ray.exceptions import RayError
+
+        try:
+            self._ray.get(reference, timeout=CLOSE_S)
+        except RayError as error:
+            lost = RunFailed(f"worker {slot} could not live", note=f"{type(error).__name__}: {error}"[:2000])
+            self._controller.could_not_live.remote(slot, lost)
+
+    def _abandon(self) -> dict[str, Any]:
+        """Twice Ctrl-C: nothing is waited for."""
+        try:
+            result: dict[str, Any] = self._ray.get(self._controller.abandon.remote(self._interrupt.reason), timeout=1.0)
+            return result
+        except Exception:
+            return {"status": "stopped", "reason": self._interrupt.reason}
+
+    def _explain(self, text: str) -> None:
+        self._watch(Update(events=[event("explained", text=text)]))
+
+    def _end(self) -> None:
+        """Nobody of the run is left when this returns."""
+        ray = self._ray
+        if self._controller is not None:
+            try:
+                ray.get(self._controller.close.remote(), timeout=CLOSE_S)
+            except Exception:
+                pass  # it is dead; its members see that by themselves, and the next lines help
+        for handle in (*self._workers, self._controller):
+            if handle is not None:
+                ray.kill(handle, no_restart=True)
+        if self._group is not None:
+            ray.util.remove_placement_group(self._group)
+
+
+def _absolute(order: Order) -> Order:
+    """Paths as seen from anywhere on this machine."""
+    return replace(
+        order,
+        job_file=os.path.abspath(order.job_file) if order.job_file else None,
+        run_dir=os.path.abspath(order.run_dir) if order.run_dir else None,
+        runs_root=os.path.abspath(order.runs_root),
+    )
+
+
+def _refuse_taken_name(order: Order) -> None:
+    """Said before anything is started; the folder itself is made when the job is known."""
+    if order.name and not order.resume and not order.run_dir and os.path.exists(os.path.join(order.runs_root, order.name)):
+        RunFolder.create(order.runs_root, name=order.name, numbered=False)
+
+
+def _result(outcome: Outcome) -> dict[str, Any]:
+    if outcome.error is not None:
+        error: GdistError = outcome.error
+        raise error
+    assert outcome.result is not None
+    return outcome.result

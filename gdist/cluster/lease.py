@@ -1,0 +1,73 @@
+"""A member's tie to its controller: a thread that pulls orders, and notices when there is nobody left to obey.
+
+The controller answers each pull at once or after a second, so an answer that does not come within ``LEASE_S`` (or the news
+that the actor died) means that the run has lost its head: the member ends by itself, after a checkpoint if it trains.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gdist.cluster.orders import Order
+
+LEASE_S = 15.0
+FIRST_ANSWER_S = 90.0  # the controller's process may still be starting
+ORPHAN_S = 30.0  # to reach a step boundary and write the checkpoint; then the process ends whatever it does
+
+
+class Lease(threading.Thread):
+    """``on_order`` and ``on_lost`` are called from this thread; ``on_lost`` gets the reason, once."""
+
+    def __init__(
+        self,
+        controller: Any,
+        *,
+        who: str,
+        incarnation: int,
+        on_order: Callable[[Order], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        super().__init__(name="gdist-lease", daemon=True)
+        self._controller = controller
+        self._who = who
+        self._incarnation = incarnation
+        self._on_order = on_order
+        self._on_lost = on_lost
+        self._over = threading.Event()
+
+    def close(self) -> None:
+        self._over.set()
+
+    def run(self) -> None:
+        import ray
+        from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayError
+
+        after, answered, patience = 0, time.monotonic(), FIRST_ANSWER_S
+        while not self._over.is_set():
+            try:
+                pull = self._controller.pull.remote(self._who, self._incarnation, after)
+                orders = ray.get(pull, timeout=patience)
+            except GetTimeoutError:
+                return self._lose(f"the run's controller has not answered for {patience:.0f} s")
+            except ActorUnavailableError:
+                if time.monotonic() - answered > LEASE_S:
+                    return self._lose(f"the run's controller was out of reach for {LEASE_S:.0f} s")
+                self._over.wait(0.2)
+                continue
+            except (RayError, ValueError) as error:  # ValueError: this process's Ray was shut down
+                return self._lose(f"the run's controller is gone ({type(error).__name__})")
+            answered, patience = time.monotonic(), LEASE_S
+            for number, order in orders:
+                after = number
+                self._on_order(order)
+
+    def _lose(self, reason: str) -> None:
+        if not self._over.is_set():
+            timer = threading.Timer(ORPHAN_S, os._exit, (1,))
+            timer.daemon = True
+            timer.start()
+            self._on_lost(reason)

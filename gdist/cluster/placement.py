@@ -1,0 +1,86 @@
+"""How many workers a run gets, how much of the machines each of them, and the wait until a shared cluster has it to give."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gdist.errors import DeadlineExceeded, UsageError
+from gdist.records import Interrupt
+
+WAIT_S = 300.0
+CORES_A_WORKER = 4.0  # of the default number of workers, and what each takes of a cluster that others use too
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each of ``workers`` gets. ``threads``: of torch's kernels."""
+
+    workers: int
+    cpus: float
+    gpus: float
+    threads: int
+    given: bool  # the number of workers is the user's own, not a default
+
+
+def share(
+    *, workers: int | None, cpus: float | None, gpus: float | None, total_cpus: float, total_gpus: float, shared: bool
+) -> Share:
+    """``workers``, ``cpus``, ``gpus`` (per worker): as asked for, None for the default. ``total_*``: what the cluster has.
+
+    Default: as many workers as GPUs, else one for every four cores, two on a small machine. Raises UsageError for what can never be.
+    """
+    if workers is not None and workers < 1:
+        raise UsageError(f"{workers} workers cannot train", where="--workers", help="ask for at least one")
+    if gpus is None:
+        gpus = 1.0 if total_gpus >= 1 and (workers is None or workers <= total_gpus) else 0.0
+    count = workers
+    if count is None:
+        fit = math.inf if not cpus else total_cpus // cpus
+        default = total_gpus // gpus if gpus else max(2, total_cpus // CORES_A_WORKER)
+        count = max(1, int(min(default, fit)))
+    if cpus is None:
+        even = total_cpus / count
+        even = min(even, CORES_A_WORKER) if shared else even
+        cpus = float(int(even)) if even >= 1 else math.floor(even * 100) / 100
+    for what, each, total in (("cpus", cpus, total_cpus), ("gpus", gpus, total_gpus)):
+        if each * count > total + 1e-9:
+            raise UsageError(
+                f"{count} workers of {each:g} {what.upper()[:-1]}s need {each * count:g}; the cluster has {total:g}",
+                where=f"--workers {count}, {what}_per_worker={each:g}",
+                help=f"ask for fewer workers, or less for each: {what}_per_worker={max(total / count, 0.01):.2g}",
+            )
+    return Share(workers=count, cpus=cpus, gpus=gpus, threads=max(1, int(cpus)), given=workers is not None)
+
+
+def reserve(ray: Any, share: Share, *, name: str, say: Callable[[str], None], interrupt: Interrupt) -> Any:
+    """A placement group with room for every worker, all or none, so that two runs never hold half of what each needs.
+
+    Raises DeadlineExceeded after ``WAIT_S``; None if the user did not want to wait."""
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    bundle = {"CPU": share.cpus} | ({"GPU": share.gpus} if share.gpus else {})
+    group = placement_group([bundle] * share.workers, strategy="PACK", name=name, lifetime="detached")
+    begun, said = time.monotonic(), False
+    while not group.wait(_POLL_S):
+        waited = time.monotonic() - begun
+        if interrupt.stop.is_set() or interrupt.now.is_set():
+            remove_placement_group(group)
+            return None
+        if waited > 1.0 and not said:
+            free = ray.available_resources()
+            needs = ", ".join(f"{amount * share.workers:g} {what}s" for what, amount in bundle.items())
+            has = ", ".join(f"{free.get(what, 0):g} {what}s" for what in bundle)
+            say(f"waiting for room on the cluster: {needs} are needed, {has} are free")
+            said = True
+        if waited > WAIT_S:
+            remove_placement_group(group)
+            raise DeadlineExceeded(
+                f"the cluster had no room for {share.workers} workers within {WAIT_S:.0f} s",
+                help="ask for fewer, or see who uses it: ray status",
+            )
+    return group

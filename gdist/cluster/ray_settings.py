@@ -1,0 +1,62 @@
+"""What gdist asks of Ray through its environment, read when Ray is imported or when its processes start.
+
+RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0   Ray's own switch for "this machine only": every port of an embedded Ray is on loopback
+RAY_AUTH_MODE=token                   a cluster answers only who knows its token (~/.ray/auth_token or RAY_AUTH_TOKEN_PATH)
+RAY_NUM_REDIS_GET_RETRIES             how often it tries to reach a cluster, a second apart, before it says that it cannot
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_ATTACH_TRIES = "3"
+
+
+def token_exists() -> bool:
+    """Whether a token is at hand with which to open a cluster."""
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(path or "~/.ray/auth_token").expanduser().is_file()
+
+
+def import_ray(*, loopback: bool, verbose: bool) -> Any:
+    """Ray, told to be quiet unless ``verbose``; ``loopback``: a cluster started by this process listens on loopback only."""
+    wanted = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_NUM_REDIS_GET_RETRIES": _ATTACH_TRIES}
+    if loopback:
+        wanted["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    if not verbose:
+        wanted["RAY_BACKEND_LOG_LEVEL"] = "error"
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
+    fresh = "ray" not in sys.modules
+    import ray
+
+    if loopback and not fresh:  # the switch was read when the user's code imported Ray
+        import ray._private.ray_constants as constants
+
+        constants.ENABLE_RAY_CLUSTER = False
+    logger = logging.getLogger("ray")
+    if not verbose:
+        logger.setLevel(logging.CRITICAL)
+    return ray
+
+
+@contextlib.contextmanager
+def signal_handlers_kept() -> Iterator[None]:
+    """``ray.init`` puts its own handler on SIGTERM; the ones of the command line come back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
