@@ -18,6 +18,7 @@ from gdist.errors import GdistError, JobError
 from gdist.job.job import Job
 from gdist.job.overrides import apply_overrides
 
+_PACKAGES = {"sklearn": "scikit-learn", "PIL": "pillow", "cv2": "opencv-python", "yaml": "pyyaml"}  # named unlike their module
 _GDIST = str(Path(__file__).resolve().parents[1]) + os.sep
 
 
@@ -112,7 +113,8 @@ def _failed(path: Path, error: BaseException, file: str) -> NoReturn:
     what = f"{path} failed while it was loaded"
     help = None
     if isinstance(error, ModuleNotFoundError) and error.name:
-        help = f"is {error.name} installed here? pip install {error.name.partition('.')[0]}"
+        module = error.name.partition(".")[0]
+        help = f"is {module} installed here? pip install {_PACKAGES.get(module, module)}"
     if isinstance(error, SystemExit):
         what, help = f"{path} ended the program while it was loaded", "a job file only defines `job`; take the exit out"
     note = f"{type(error).__name__}: {error}".rstrip(": ")

@@ -16,7 +16,7 @@ from collections import abc
 from pathlib import Path
 from typing import Any, Literal
 
-from gdist.description import Wrong, members
+from gdist.description import Wrong, allowed, members
 
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _ORDER = (types.NoneType, bool, int, float, Literal, list, tuple, abc.Sequence, dict, abc.Callable, type, Path, str)
@@ -54,8 +54,7 @@ def read_argument(text: str, function: Any, name: str) -> Any:
     try:
         return read_freely(text) if wanted is Any else read(text, wanted, strictly=True)
     except ValueError:
-        words = str(getattr(wanted, "__name__", wanted))
-        raise Wrong(f"must be {words}, as the function says, not {text!r}") from None
+        raise Wrong(f"must be {allowed(wanted)}, as the function says, not {text!r}") from None
 
 
 def read_freely(text: str) -> Any:
@@ -73,6 +72,8 @@ def read_freely(text: str) -> Any:
 
 def _one(text: str, kind: Any) -> Any:
     origin = typing.get_origin(kind) or kind
+    if origin is Any:
+        return read_freely(text)
     if origin is types.NoneType:
         if text.lower() not in ("none", "null", ""):
             raise ValueError(text)
@@ -102,8 +103,6 @@ def _one(text: str, kind: Any) -> Any:
         return value
     if origin in (abc.Callable, type) or (isinstance(origin, type) and not issubclass(origin, str | Path)):
         return _imported(text)
-    if origin is Any:
-        return read_freely(text)
     return Path(text) if origin is Path else text
 
 

@@ -1,6 +1,7 @@
 """Losses by name: ``criterion(outputs, target)`` -> the mean over the micro-batch, a scalar. Thin over torch.
 
-To add one, write a function here and give it a name in ``LOSSES``.
+To add one: a function here, its name in ``LOSSES``, and a line about it in ``gdist/job/measures.py``. What must look at
+values is checked on the CPU only: on a GPU looking would wait for it.
 """
 
 from __future__ import annotations
@@ -9,82 +10,129 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gdist.description import nearest
-from gdist.errors import JobError
+from gdist.errors import DataError, JobError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Criterion = Callable[["Tensor", "Tensor"], "Tensor"]
+_NO_IGNORED_CLASS = -(2**31)  # torch leaves out rows of class -100, and the mean would no longer be over the rows
 
 
 def mse(outputs: Tensor, target: Tensor) -> Tensor:
     """Mean squared error; outputs [rows, ...] like target (a trailing dimension of 1 may be missing in either)."""
     from torch.nn import functional
 
-    return functional.mse_loss(_like(outputs, target), target.to(outputs.dtype))
+    return functional.mse_loss(alike(outputs, target), target.to(outputs.dtype))
 
 
 def mae(outputs: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error."""
+    """Mean absolute error; shapes as for mse."""
     from torch.nn import functional
 
-    return functional.l1_loss(_like(outputs, target), target.to(outputs.dtype))
+    return functional.l1_loss(alike(outputs, target), target.to(outputs.dtype))
 
 
 def huber(outputs: Tensor, target: Tensor) -> Tensor:
-    """Huber 1964: squared below 1, linear above."""
+    """Squared (halved) below an error of 1, linear above (Huber 1964); shapes as for mse."""
     from torch.nn import functional
 
-    return functional.huber_loss(_like(outputs, target), target.to(outputs.dtype))
+    return functional.huber_loss(alike(outputs, target), target.to(outputs.dtype))
 
 
 def cross_entropy(outputs: Tensor, target: Tensor) -> Tensor:
-    """Of logits [rows, ..., classes] and class indices [rows, ...], the mean over all of them."""
+    """Of class scores [rows, ..., classes] and class numbers [rows, ...], or probabilities in the shape of the scores; the mean
+    over all of them. Raises DataError for a class number that the model has no output for."""
     from torch.nn import functional
 
-    return functional.cross_entropy(outputs.reshape(-1, outputs.shape[-1]), target.reshape(-1).long())
+    scores = outputs.reshape(-1, outputs.shape[-1])
+    if target.is_floating_point() and target.shape == outputs.shape:
+        return functional.cross_entropy(scores, target.reshape(scores.shape).to(outputs.dtype))
+    classes = class_numbers(outputs, target)
+    try:
+        return functional.cross_entropy(scores, classes, ignore_index=_NO_IGNORED_CLASS)
+    except IndexError:
+        raise _class_without_output(outputs, classes) from None
 
 
 def binary_cross_entropy(outputs: Tensor, target: Tensor) -> Tensor:
-    """Of logits and labels in [0, 1]."""
+    """Of scores (not probabilities) and labels in [0, 1]; shapes as for mse. Raises DataError for other labels."""
     from torch.nn import functional
 
-    return functional.binary_cross_entropy_with_logits(_like(outputs, target), target.to(outputs.dtype))
+    if target.device.type == "cpu" and target.numel():
+        low, high = (float(bound) for bound in target.aminmax())
+        if low < 0 or high > 1:
+            raise DataError(
+                f"binary_cross_entropy takes targets in [0, 1], and there is {low if low < 0 else high:g}",
+                help="labels -1 and 1: loss='hinge', or turn them into 0 and 1",
+            )
+    return functional.binary_cross_entropy_with_logits(alike(outputs, target), target.to(outputs.dtype))
 
 
 def hinge(outputs: Tensor, target: Tensor) -> Tensor:
-    """max(0, 1 - y f), y = -1 or 1 (labels 0 and 1 are read as -1 and 1); several outputs: Crammer and Singer's form."""
+    """max(0, 1 - y score), y = 1 where the target is positive, else -1 (so 0 and 1 do as well as -1 and 1). Of class scores
+    [rows, classes]: the margin to each other class, over the number of classes (torch's multi-class margin loss)."""
+    import torch
     from torch.nn import functional
 
-    if outputs.dim() == 2 and outputs.shape[1] > 1:
-        return functional.multi_margin_loss(outputs, target.long())
-    signs = target.to(outputs.dtype)
-    signs = signs.where(signs > 0, -signs.new_ones(()))
-    return (1 - signs * _like(outputs, target)).clamp(min=0).mean()
+    if outputs.dim() == 2 and outputs.shape[1] > 1 and target.shape != outputs.shape:
+        classes = class_numbers(outputs, target)
+        try:
+            return functional.multi_margin_loss(outputs, classes)
+        except (RuntimeError, IndexError):
+            raise _class_without_output(outputs, classes) from None
+    signs = torch.where(target > 0, 1.0, -1.0).to(outputs.dtype)
+    return (1 - signs * alike(outputs, target)).clamp(min=0).mean()
 
 
 LOSSES: dict[str, Criterion] = {f.__name__: f for f in (mse, mae, huber, cross_entropy, binary_cross_entropy, hinge)}
+NAMES = tuple(LOSSES)
 
 
 def named(name: str) -> Criterion:
     """The loss called ``name``; raises JobError with the nearest one."""
     if name not in LOSSES:
         near = nearest(name, LOSSES)
-        raise JobError(
-            f"unknown loss {name!r}",
-            help=f"{f'did you mean {near!r}? ' if near else ''}losses: {', '.join(LOSSES)}, or a function loss(model, batch)",
-        )
+        meant = f"did you mean {near!r}? " if near else ""
+        raise JobError(f"unknown loss {name!r}", help=f"{meant}losses: {', '.join(LOSSES)}, or a function loss(model, batch)")
     return LOSSES[name]
 
 
-def _like(outputs: Tensor, target: Tensor) -> Tensor:
+def alike(outputs: Tensor, target: Tensor) -> Tensor:
     """``outputs`` in the shape of ``target``: broadcasting [n, 1] against [n] would compare all with all."""
     if outputs.shape == target.shape:
         return outputs
-    if outputs.numel() == target.numel() and outputs.shape[0] == target.shape[0]:
+    if _without_ones(outputs) == _without_ones(target):
         return outputs.reshape(target.shape)
     raise JobError(
-        f"the model's outputs {list(outputs.shape)} do not match the target {list(target.shape)}",
-        where="loss",
+        f"the model's outputs {list(outputs.shape)} do not match the targets {list(target.shape)}",
         help="let the model give one output for each target value",
     )
+
+
+def class_numbers(outputs: Tensor, target: Tensor) -> Tensor:
+    """The targets as int64 [rows * ...], one for each row of scores."""
+    if outputs.shape[:-1] != target.shape and _without_ones(target) != [n for n in outputs.shape[:-1] if n != 1]:
+        torchs = outputs.dim() > 2 and [outputs.shape[0], *outputs.shape[2:]] == list(target.shape)
+        raise JobError(
+            f"class scores {list(outputs.shape)} do not match class numbers {list(target.shape)}",
+            note="scores are [rows, ..., classes], class numbers [rows, ...]",
+            help="classes come last: predict=lambda model, batch: model(batch.features).movedim(1, -1)" if torchs else None,
+        )
+    return target.reshape(-1).long()
+
+
+def _class_without_output(outputs: Tensor, classes: Tensor) -> DataError:
+    count = outputs.shape[-1]
+    wrong = classes[(classes < 0) | (classes >= count)]
+    example = int(wrong[0]) if len(wrong) else "?"
+    return DataError(
+        f"the target has class {example}, and the model has outputs for classes 0 to {count - 1}",
+        note=f"{len(wrong)} of {len(classes)} rows of this micro-batch",
+        help="give the model an output for each class; to leave rows out: a loss that returns Loss(mean, weight=rows used)",
+    )
+
+
+def _without_ones(tensor: Tensor) -> list[int]:
+    """The shape apart from the rows' dimension's ones: [n, 1] and [n] are the same rows."""
+    return [tensor.shape[0] if tensor.dim() else 1, *(n for n in tensor.shape[1:] if n != 1)]

@@ -30,7 +30,8 @@ class Supervised(Task):
 
     def evaluate(self, batch: Batch) -> Loss | Tensor:
         if self._criterion is None:
-            return self.job.loss(self.module, batch)  # type: ignore[operator, no-any-return]
+            assert callable(self.job.loss)
+            return self.job.loss(self.module, batch)
         return self._criterion(self.predict(batch), batch.target)
 
     def predict(self, batch: Batch) -> Tensor:
