@@ -1,0 +1,94 @@
+"""Starts a contender's processes as torchrun would (the same environment, without its agent), and waits for all of them.
+
+Each worker gets one thread. A process that fails, or a run that takes longer than ``limit_s``, ends the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+LIMIT_S = 240
+
+
+class Failed(Exception):
+    """A contender that did not finish; the message ends with its last lines."""
+
+
+def run(
+    command: list[str], *, ranks: int | None, env: dict[str, str] | None = None, limit_s: float = LIMIT_S
+) -> dict[str, Any]:
+    """Runs ``command`` with ``{result}`` replaced by a file's path; what the command wrote there, and ``started_at``.
+    ``ranks``: how many processes to start with torchrun's variables; None: one process that starts its own workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        result, log = Path(folder, "result.json"), Path(folder, "log")
+        command = [part.replace("{result}", str(result)) for part in command]
+        shared = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "BENCH_RESULT": str(result)} | env
+        port = _free_port()
+        places = [_place(rank, ranks, port=port) for rank in range(ranks)] if ranks else [{}]
+        started_at = time.time()
+        with log.open("wb") as output:
+            processes = [
+                subprocess.Popen(
+                    [sys.executable, *command],
+                    env=shared | place,
+                    cwd=folder,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                for place in places
+            ]
+            try:
+                _wait(processes, deadline=time.monotonic() + limit_s)
+            finally:
+                for process in processes:
+                    _end(process)
+        if not result.exists():  # else its time is known, and a crash while it left (DDP's threads) does not matter
+            raise Failed(" ".join(command) + "\n" + log.read_text(errors="replace")[-2000:])
+        return json.loads(result.read_text()) | {"started_at": started_at}
+
+
+def _place(rank: int, size: int, *, port: int) -> dict[str, str]:
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "GROUP_RANK": "0",
+        "WORLD_SIZE": str(size),
+        "LOCAL_WORLD_SIZE": str(size),
+        "GROUP_WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_RUN_ID": "benchmark",
+    }
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def _wait(processes: list[subprocess.Popen[bytes]], *, deadline: float) -> None:
+    """Until all have ended, one has failed, or the deadline."""
+    while time.monotonic() < deadline:
+        codes = [process.poll() for process in processes]
+        if None not in codes or any(codes):
+            return
+        time.sleep(0.02)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the process and its session: a driver's children as well."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
