@@ -7,12 +7,13 @@ at hand; a cluster that runs without tokens takes no notice of one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from typing import Any
 
 from gdist.cluster.names import NAMESPACE
-from gdist.cluster.ray_settings import import_ray, signal_handlers_kept, token_exists
+from gdist.cluster.ray_settings import import_ray, signal_handlers_kept, stderr_folded_away, token_exists
 from gdist.errors import RunNotFound, UsageError
 
 REACH_S = 5.0
@@ -37,7 +38,7 @@ class AttachedRay:
         self._ours = not ray.is_initialized()
         try:
             if self._ours:
-                with signal_handlers_kept():
+                with signal_handlers_kept(), contextlib.nullcontext() if verbose else stderr_folded_away():
                     ray.init(address=address, namespace=NAMESPACE, log_to_driver=verbose, configure_logging=verbose)
         except Exception as error:
             raise _refused(address, error) from error

@@ -44,7 +44,7 @@ def capture_output(path: Path) -> None:
 class OutputReader:
     """The agent's side: never waits, passes whole lines on, remembers the last ones."""
 
-    def __init__(self, path: Path, *, remember: int = 20) -> None:
+    def __init__(self, path: Path, *, remember: int = 60) -> None:
         with contextlib.suppress(FileExistsError):
             os.mkfifo(path, 0o600)
         self.handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -31,8 +31,6 @@ def import_ray(*, loopback: bool, verbose: bool) -> Any:
     wanted = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_NUM_REDIS_GET_RETRIES": _ATTACH_TRIES}
     if loopback:
         wanted["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    if not verbose:
-        wanted["RAY_BACKEND_LOG_LEVEL"] = "error"
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
     fresh = "ray" not in sys.modules
@@ -42,10 +40,34 @@ def import_ray(*, loopback: bool, verbose: bool) -> Any:
         import ray._private.ray_constants as constants
 
         constants.ENABLE_RAY_CLUSTER = False
-    logger = logging.getLogger("ray")
     if not verbose:
-        logger.setLevel(logging.CRITICAL)
+        logging.getLogger("ray").setLevel(logging.CRITICAL)
+        _print_no_errors()
     return ray
+
+
+def _print_no_errors() -> None:
+    """Ray prints the cluster's errors to standard output ("(raylet) A worker died ..."), whatever ``log_to_driver`` says, and
+    has no switch for it; gdist says such things itself."""
+    import ray._private.worker as worker
+
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
+
+
+@contextlib.contextmanager
+def stderr_folded_away() -> Iterator[None]:
+    """Swallows what Ray's C++ part writes to descriptor 2 while it tries to reach a cluster: a line for each refusal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @contextlib.contextmanager
