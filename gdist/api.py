@@ -1,0 +1,219 @@
+"""``train``: a job, from Python; and ``launch``, which the command line shares with it.
+
+from gdist import Job, train
+result = train(job, workers=2)
+result.validation["accuracy"], result.metrics(), result.model_state()
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from gdist.errors import GdistError, UsageError
+from gdist.records import Interrupt, Order, Watch
+
+if TYPE_CHECKING:
+    import pyarrow
+    from torch import Tensor
+
+    from gdist.job.job import Job
+
+Show = Literal["live", "plain"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a run ended. ``status``: "done", or "stopped" (somebody asked); a failure is an exception.
+
+    ``train`` and ``validation`` are those of the last evaluation; ``weights_sha256`` is over parameters and buffers.
+    """
+
+    path: Path
+    status: str
+    reason: str
+    train: dict[str, float] = field(default_factory=dict)
+    validation: dict[str, float] | None = None
+    steps: int = 0
+    epochs: float = 0.0
+    wall_seconds: float = 0.0
+    weights_sha256: str = ""
+
+    def metrics(self) -> pyarrow.Table:
+        """A row per step: step, epoch, loss, lr, grad_norm, samples, workers, ..., ``seconds.PHASE`` and ``log.NAME``."""
+        import pyarrow
+
+        from gdist.run.folder import RunFolder
+
+        rows = [_flat(line) for line in RunFolder(self.path).metrics("step")]
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        return pyarrow.table({name: [row.get(name) for row in rows] for name in names})
+
+    def model_state(self) -> dict[str, Tensor]:
+        """The trained weights by their names in ``state_dict()``. Raises CheckpointError if there is no model file."""
+        from gdist.run.model import read_model
+
+        return read_model(self.path)
+
+    def __repr__(self) -> str:
+        shown = {"train": self.train, "validation": self.validation or {}}
+        numbers = " ".join(f"{split}.{name}={value:.5g}" for split, values in shown.items() for name, value in values.items())
+        return f"<Result {self.status}, {self.steps} steps, {numbers or 'no evaluation'}, {self.path}>"
+
+
+def train(
+    job: Job | str | Path | None = None,
+    *,
+    workers: int | None = None,
+    resume: str | Path | None = None,
+    address: str | None = None,
+    local: bool = False,
+    name: str | None = None,
+    runs: str | Path = "runs",
+    run_dir: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    show: Show | Watch | bool | None = None,
+) -> Result:
+    """Trains ``job`` (a Job, or a job file's path) and returns how it went.
+
+    ``workers``: None: one per GPU, or a few for the cores. ``resume``: a run to go on with; its own copy of the job file is
+    used, so ``job`` is given only if it was made in Python. ``local``: in this process, without Ray. ``overrides``:
+    ``"epochs=5"``. ``show``: None: live in a terminal, else lines; False: nothing; or a function that takes Updates.
+    Ctrl-C once ends the run with a checkpoint and returns; twice raises KeyboardInterrupt.
+    Raises GdistError.
+    """
+    if resume is not None:
+        order = resume_order(resume, job=job, overrides=overrides, runs=runs)
+    elif job is None:
+        raise UsageError("what should be trained?", help="train(job), or train(resume=RUN)")
+    else:
+        is_file = isinstance(job, str | Path)
+        order = Order(
+            job_file=str(job) if is_file else None, job=None if is_file else job, overrides=tuple(overrides),
+            runs_root=str(runs), run_dir=str(run_dir) if run_dir is not None else None, name=name,
+        )  # fmt: skip
+    result = _watched(order, workers=workers, address=address, local=local, show=show)
+    known = {each.name for each in dataclasses.fields(Result)} - {"path"}
+    return Result(path=Path(result["run_dir"]), **{key: value for key, value in result.items() if key in known})
+
+
+def launch(
+    order: Order,
+    *,
+    workers: int | None,
+    address: str | None,
+    local: bool,
+    watch: Watch,
+    interrupt: Interrupt,
+    verbose: bool = False,
+) -> dict[str, Any]:
+    """Trains ``order`` here or on Ray; returns the contents of result.json. Raises GdistError, UsageError at once."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"there cannot be {workers} workers", where=f"--workers {workers}", help="one is the least")
+    if local:
+        if workers not in (None, 1) or address is not None:
+            given = f"--workers {workers}" if workers not in (None, 1) else f"--address {address}"
+            raise UsageError(f"--local is one process of this machine: {given} cannot act", help="leave one of the two out")
+        from gdist.worker.local import train_local
+
+        return train_local(order, watch=watch, interrupt=interrupt)
+    from gdist.cluster.driver import train_on_ray
+
+    found: dict[str, Any] = train_on_ray(
+        order, workers=workers, address=address, watch=watch, interrupt=interrupt, verbose=verbose
+    )
+    return found
+
+
+def resume_order(
+    run: str | Path, *, job: Job | str | Path | None = None, overrides: Sequence[str] = (), runs: str | Path = "runs"
+) -> Order:
+    """The order that goes on with ``run``. Raises UsageError, with why, where that has no meaning; RunNotFound."""
+    from gdist.run.find import find_run
+    from gdist.run.resume import check_changes, check_end, check_job
+
+    folder = find_run(run, root=runs)
+    content, job_file = folder.job(), folder.job_file()
+    before = content.get("job") or {}
+    if job_file is not None and job is not None:
+        raise UsageError(f"run `{folder.name}` has its own copy of its job", help=f'train(resume="{run}", overrides=[...])')
+    if job_file is None and (job is None or isinstance(job, str | Path)):
+        raise UsageError(
+            f"the job of run `{folder.name}` was made in Python and has no file",
+            where=str(folder.path),
+            help=f'make it again there, and: train(job, resume="{run}")',
+        )
+    check_changes(before, overrides)
+    if job_file is None:
+        from gdist.job.describe import describe
+        from gdist.job.overrides import apply_overrides
+
+        check_job(before, describe(apply_overrides(job, overrides)))  # type: ignore[arg-type]
+    started = next((each for each in reversed(folder.events()) if each.get("event") == "started"), {})
+    taken = max((int(line["step"]) for line in folder.metrics("step")), default=0)
+    check_end(
+        before, overrides, run=folder.name, result=folder.result(), steps=taken, steps_per_epoch=started.get("steps_per_epoch")
+    )
+    return Order(
+        job_file=str(job_file) if job_file is not None else None,
+        job=job if job_file is None else None,
+        overrides=(*content.get("overrides", ()), *overrides),
+        run_dir=str(folder.path),
+        resume=True,
+    )
+
+
+def _watched(
+    order: Order, *, workers: int | None, address: str | None, local: bool, show: Show | Watch | bool | None
+) -> dict[str, Any]:
+    """``launch`` with a display and with Ctrl-C taken, as far as they are wanted."""
+    from _thread import interrupt_main
+
+    from gdist.display.choose import choose_display
+    from gdist.display.debugger import giving_way
+    from gdist.display.signals import Signals
+
+    interrupt = Interrupt()
+    if callable(show):
+        return launch(order, workers=workers, address=address, local=local, watch=show, interrupt=interrupt)
+    with ExitStack() as stack:
+        display = None
+        if show is not False:
+            display = choose_display(plain=show == "plain")
+            stack.callback(display.close)
+
+        def say(signal: str) -> None:
+            if display is not None:
+                display.say("stopping at the next step, with a checkpoint; once more ends at once")
+
+        def at_once() -> None:
+            signals.release()
+            interrupt_main()
+
+        signals = stack.enter_context(Signals(interrupt, on_first=say, at_once=at_once))
+        if local:
+            stack.enter_context(giving_way(*([display.close] if display is not None else []), signals.release))
+        try:
+            return launch(order, workers=workers, address=address, local=local, watch=display or _nobody, interrupt=interrupt)
+        except GdistError:
+            if interrupt.now.is_set():
+                raise KeyboardInterrupt from None
+            raise
+
+
+def _nobody(update: Any) -> None:
+    """Watches without showing."""
+
+
+def _flat(line: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for key, value in line.items():
+        if isinstance(value, dict):
+            row |= {f"{key}.{name}": each for name, each in value.items()}
+        elif key != "kind":
+            row[key] = value
+    return row

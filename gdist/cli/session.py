@@ -1,0 +1,107 @@
+"""A run as the command line sees it: display, Ctrl-C, summary, exit code. What ``train`` and ``resume`` share."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gdist.display.choose import Display, choose_display
+from gdist.display.failure import print_error
+from gdist.errors import GdistError, UsageError
+from gdist.records import Interrupt, Order
+
+DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 3, 130
+
+_OPTIONS = (
+    click.option("--workers", type=int, metavar="N", help="How many workers. Default: one per GPU, or a few for the cores."),
+    click.option("--local", is_flag=True, help="One process, no Ray: breakpoint() works."),
+    click.option("--address", metavar="A", help="A running Ray cluster. Default: RAY_ADDRESS, else Ray on this machine."),
+    click.option("--runs", default="runs", show_default=True, metavar="DIR", help="Where runs lie."),
+    click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on standard output, and nothing else there."),
+    click.option("--plain", is_flag=True, help="Lines of text instead of the live display."),
+    click.option("-v", "--verbose", is_flag=True, help="Show what is folded away: Ray's own words, whole tracebacks."),
+)
+
+
+def options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that a training verb has."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def follow(
+    order: Order, *, workers: int | None, local: bool, address: str | None, as_json: bool, plain: bool, verbose: bool
+) -> int:
+    """Trains ``order`` and shows it; the exit code."""
+    from gdist.api import launch
+    from gdist.display.debugger import giving_way
+    from gdist.display.signals import GRACE_S, Signals
+    from gdist.display.summary import summary
+
+    if as_json and plain:
+        raise UsageError("--json and --plain are two ways to print", help="leave one of the two out")
+    interrupt, ended = Interrupt(), threading.Event()
+    display = choose_display(json=as_json, plain=plain)
+
+    def on_first(signal: str) -> None:
+        again = "Ctrl-C again" if signal == "SIGINT" else "a second signal"
+        display.say(f"stopping at the next step, with a checkpoint; {again} ends at once")
+
+    def at_once() -> None:
+        if local or not ended.wait(GRACE_S):  # a driver ends its workers first
+            _leave_now(display)
+
+    result: dict[str, Any] = {}
+    with Signals(interrupt, on_first=on_first, at_once=at_once) as signals, giving_way(display.close, signals.release):
+        try:
+            result = launch(
+                order, workers=workers, address=address, local=local, watch=display, interrupt=interrupt, verbose=verbose
+            )
+        except GdistError as error:
+            if not interrupt.now.is_set():
+                display.close()
+                print_error(error, verbose=verbose, next_step=_next_step(display))
+                return error.exit_code
+        except KeyboardInterrupt:  # from a debugger
+            interrupt.now.set()
+        finally:
+            ended.set()
+            display.close()
+    if interrupt.now.is_set() and result.get("status") != "done":
+        _say_interrupted(display)
+        return INTERRUPTED
+    if not as_json:
+        click.echo("\n".join(summary(result, display.standing)))
+    return DONE if result["status"] == "done" else STOPPED
+
+
+def _leave_now(display: Display) -> None:
+    """From the signals' thread, while the main one is busy: no clean-up that could wait for it."""
+    closing = threading.Thread(target=display.close, daemon=True)
+    closing.start()
+    closing.join(1.0)
+    _say_interrupted(display)
+    os._exit(INTERRUPTED)
+
+
+def _say_interrupted(display: Display) -> None:
+    print_error(GdistError("interrupted", help=_next_step(display)))
+
+
+def _next_step(display: Display) -> str | None:
+    """How to go on with a run that has a checkpoint."""
+    from gdist.display.summary import how_to_resume
+    from gdist.run.checkpoint import list_checkpoints
+    from gdist.run.folder import RunFolder
+
+    if display.standing.run_dir is None:
+        return None
+    run = RunFolder(Path(display.standing.run_dir))
+    steps = [place.step for place in list_checkpoints(run.checkpoints)]
+    return f"go on from step {max(steps)}: {how_to_resume(run)}" if steps else None

@@ -1,0 +1,46 @@
+"""What is said of a run in words: the lines that events are worth, and values by their names. Alike in all displays (pure)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gdist.display import words
+
+
+def sentences(event: dict[str, Any]) -> list[str]:
+    """The lines for ``event``; none where the numbers show it already, or where an error or the summary will say it."""
+    name = event.get("event")
+    if name == "started":
+        return [_started(event)]
+    if name == "generation" and event.get("reason") not in (None, "start"):
+        return [f"generation {event.get('generation')}: {words.plural(event.get('workers', 0), 'worker')}; {event['reason']}"]
+    if name == "checkpoint" and event.get("error"):
+        return [f"the checkpoint of step {event.get('step')} failed, training goes on: {event['error']}"]
+    if name == "skipped_step":
+        return [f"step {event.get('step')} skipped: {event.get('why', 'not finite')}"]
+    if name == "worker_lost":
+        host = f" on {event['host']}" if event.get("host") else ""
+        return [f"worker {event.get('worker')}{host} lost: {event.get('cause') or 'it died without a word'}"]
+    if name == "explained":
+        return [f"note: {event.get('text')}"]
+    return []
+
+
+def label(name: str) -> str:
+    """A validation value's name as people say it: ``accuracy``, but ``validation loss``."""
+    return "validation loss" if name == "loss" else name.replace("_", " ")
+
+
+def _started(event: dict[str, Any]) -> str:
+    parts = []
+    if event.get("parameters") is not None:
+        parts.append(words.plural(event["parameters"], "parameter"))
+    if event.get("samples") is not None:
+        validation = f" (+{words.count(event['validation_samples'])} to validate)" if event.get("validation_samples") else ""
+        parts.append(words.plural(event["samples"], "sample") + validation)
+    if event.get("total_steps"):
+        epochs = f" in {words.plural(event['epochs'], 'epoch')}" if event.get("epochs") else ""
+        parts.append(words.plural(event["total_steps"], "step") + epochs)
+    where = f" -> {words.path(event['run_dir'])}" if event.get("run_dir") else ""
+    begins = f" goes on after step {event.get('step')}" if event.get("resumed") else ""
+    return f"{event.get('run', 'the run')}{begins}: {', '.join(parts)}{where}"

@@ -1,0 +1,57 @@
+"""What stands at the end of a run: how it went, where it lies, how to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gdist.display import words
+from gdist.display.sentences import label
+from gdist.display.standing import Standing
+from gdist.run.folder import RunFolder
+
+_NAMES = 17  # columns
+
+
+def summary(result: dict[str, Any], standing: Standing) -> list[str]:
+    """The lines, 80 columns wide where paths allow it. ``result``: of result.json; with no run_dir if the run never began."""
+    lines = ["", _head(result, standing)]
+    if result.get("reason") not in (None, "all steps taken"):
+        lines.append(f"because: {result['reason']}")
+    run_dir = result.get("run_dir")
+    if run_dir is None:
+        return lines
+    run = RunFolder(Path(run_dir))
+    facts = [(f"training {name}", words.number(value)) for name, value in (result.get("train") or {}).items()]
+    facts += [
+        (label(name), words.number(value) + _best(standing, name, value))
+        for name, value in (result.get("validation") or {}).items()
+    ]
+    facts.append(("run folder", words.path(run_dir)))
+    more = f" epochs={2 * round(result.get('epochs') or 1)}" if result.get("status") == "done" else ""
+    facts.append(("to go on", how_to_resume(run, more=more)))
+    return [*lines, "", *(f"  {name:<{_NAMES}}{value}" for name, value in facts)]
+
+
+def how_to_resume(run: RunFolder, *, more: str = "") -> str:
+    """The command that goes on with ``run``; the Python, if its job was made there and only Python can make it again."""
+    named = run.name if run.path.resolve().parent == Path("runs").resolve() else words.path(run.path)
+    if run.source.is_dir():
+        return f"gdist resume {named}{more}"
+    return f'train(job, resume="{named}")  (the job was made in Python)'
+
+
+def _head(result: dict[str, Any], standing: Standing) -> str:
+    steps, status = int(result.get("steps") or 0), str(result.get("status"))
+    epochs = f", {result['epochs']:.4g} epoch{'' if result['epochs'] == 1 else 's'}" if result.get("epochs") else ""
+    of = f" of {standing.total_steps:,}" if status != "done" and standing.total_steps else ""
+    taken = f"{steps:,}{of} step{'' if (standing.total_steps if of else steps) == 1 else 's'}{epochs}"
+    how = {"done": "is done", "stopped": "was stopped"}.get(status, status)
+    time = words.duration(result["wall_seconds"]) if result.get("wall_seconds") else None
+    workers = words.plural(int(result.get("workers") or standing.workers or 1), "worker")
+    return f"{standing.run or 'the run'} {how}: {taken}" + (f" in {time} with {workers}" if time else "")
+
+
+def _best(standing: Standing, name: str, now: float) -> str:
+    best = standing.best.get(name)
+    return f"   best {words.number(best[0])} in epoch {best[1]}" if best is not None and best[0] != now else ""

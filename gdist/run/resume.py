@@ -1,0 +1,131 @@
+"""Whether a run may go on with what it is given now: pure decisions over job.json, the steps taken, and the new overrides.
+
+A run's state (weights, optimizer, position in the data, random streams) keeps its meaning only under the fields that it
+follows from. Changing one of those is another run; everything else may change (a changed optimizer starts with fresh state).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gdist.errors import UsageError
+
+FIXED = {  # field -> why it cannot change in the middle of a run
+    "model": "the saved weights are those of the model it had",
+    "model_args": "the saved weights are those of the model it had",
+    "task": "the saved state is that of the task it had",
+    "data": "the saved position counts the rows of the data it had",
+    "shuffle": "the saved position is one in the order it had",
+    "seed": "the order of the samples and all random numbers follow from it",
+    "batch_size": "the saved step counts batches of the size it had",
+    "micro_batches": "how a step is cut is part of the mathematics that the saved state comes from",
+    "accumulate": "how a step is cut is part of the mathematics that the saved state comes from",
+    "exact": "the bits of the saved state come from the mode it had",
+    "precision": "the saved state is in the precision it had",
+    "initialize": "the weights have been initialized already",
+    "init_from": "the weights have been initialized already",
+}
+_HELD_OUT = "which rows are held out follows from it: rows that were trained on would validate"
+_ENDS = ("epochs", "steps")
+
+
+def check_changes(before: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Raises UsageError for the first override under which the saved state would lose its meaning, and says why.
+
+    ``before``: the job as resolved, from job.json. An override that says what the job says already is let through.
+    """
+    for word in overrides:
+        path, _, text = word.partition("=")
+        field = path.split(".")[0]
+        if (why := _fixed(field, path, before, text)) and not _same(_look_up(before, path), text):
+            raise _refused(field, why, where=f"command line: {word}", was=_look_up(before, path))
+
+
+def check_job(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """The same for a job made in Python: both as ``describe`` gives them."""
+    for field, why in (*FIXED.items(), ("validation", _HELD_OUT)):
+        was, now = before.get(field), after.get(field)
+        if field == "validation" and not isinstance(was, float) and not isinstance(now, float):
+            continue
+        if field in before and was != now and not (field == "micro_batches" and now is None):
+            raise _refused(field, why, where=f"job.{field}: {now}", was=was)
+
+
+def check_end(
+    before: Mapping[str, Any],
+    overrides: Sequence[str],
+    *,
+    run: str,
+    result: Mapping[str, Any] | None,
+    steps: int,
+    steps_per_epoch: int | None,
+) -> None:
+    """Raises UsageError where nothing is left to train: all steps are taken, or the job's own rule has ended the run.
+
+    ``steps``: taken so far; ``result``: result.json, None if the run was killed.
+    """
+    given = {path: text for path, _, text in (word.partition("=") for word in overrides)}
+    ends = {end: _number(given[end]) for end in _ENDS if end in given} or {end: before.get(end) for end in _ENDS}
+    totals = {"epochs": steps_per_epoch, "steps": 1}
+    for end, wanted in ends.items():
+        each = totals[end]
+        if wanted is None or each is None or steps < wanted * each:
+            continue
+        taken = f"{steps} steps, {steps / steps_per_epoch:.4g} epochs" if steps_per_epoch else f"{steps} steps"
+        mend = f"gdist resume {run} {end}={2 * max(1, -(-steps // each))}"
+        if end in given:
+            raise UsageError(f"{end}={wanted} lies behind: the run has taken {taken}", help=f"give more, such as: {mend}")
+        raise UsageError(f"run `{run}` is complete: it has taken {taken}", help=f"to go further: {mend}")
+    ended_by_rule = result is not None and result.get("status") == "done"
+    if ended_by_rule and not any(path.split(".")[0] in (*_ENDS, "stop") for path in given):
+        assert result is not None
+        raise UsageError(
+            f"run `{run}` is complete: {result.get('reason', 'its own rule ended it')}",
+            help=f"loosen the rule that ended it (stop.FIELD=VALUE), or give more: gdist resume {run} epochs=N",
+        )
+
+
+def _fixed(field: str, path: str, before: Mapping[str, Any], text: str) -> str | None:
+    if field == "validation":  # a source of its own may change; a share of the training rows may not
+        share = isinstance(before.get("validation"), float) or (path == "validation" and _number(text) is not None)
+        return _HELD_OUT if share else None
+    return FIXED.get(field)
+
+
+def _refused(field: str, why: str, *, where: str, was: Any) -> UsageError:
+    shown = f" (it is {was})" if isinstance(was, bool | int | float | str) else ""
+    return UsageError(
+        f"`{field}` cannot change in the middle of a run",
+        where=where,
+        note=f"{why}{shown}",
+        help="leave it as it was, or begin a new run with it: gdist train JOB; init_from=RUN takes the weights along",
+    )
+
+
+def _look_up(job: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path; ``model.width`` is an argument of the model."""
+    parts = path.split(".")
+    if parts[0] == "model" and len(parts) > 1:
+        parts[0] = "model_args"
+    if parts[0] == "accumulate":
+        parts[0] = "micro_batches"
+    value: Any = job
+    for part in parts:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _same(value: Any, text: str) -> bool:
+    number = _number(text)
+    if isinstance(value, int | float) and not isinstance(value, bool) and number is not None:
+        return bool(value == number)
+    return value is not None and str(value).lower() == text.lower()
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else number
