@@ -94,7 +94,7 @@ def _torchrun_store(rank: int, size: int) -> Any:
     """torchrun's agent hosts a store; its address is in the environment."""
     from datetime import timedelta
 
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import TCPStore
 
     agent_hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     return TCPStore(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sysconfig
 import traceback
+from bdb import BdbQuit
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +20,7 @@ def blaming_user(what: str, **where: object) -> Iterator[None]:
     """Turns any exception that is not gdist's own into UserCodeError: ``what``, at ``where`` (worker=..., step=...)."""
     try:
         yield
-    except (GdistError, KeyboardInterrupt):
+    except (GdistError, KeyboardInterrupt, BdbQuit):  # the user's own wish to end
         raise
     except BaseException as error:
         raise user_error(error, what, **where) from error

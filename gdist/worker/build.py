@@ -25,12 +25,14 @@ from gdist.job.describe import describe
 from gdist.job.micro_batches import default_micro_batches
 from gdist.optim.ema import EMA
 from gdist.task.supervised import Supervised
-from gdist.task.task import Descend, Task
+from gdist.task.task import Descend, Gather, Task
 from gdist.worker.blame import blaming_user
 from gdist.worker.machine import be_deterministic, choose_device
 
 if TYPE_CHECKING:
     from gdist.job.job import Job
+
+Trained = tuple[FlatParameters, torch.optim.Optimizer]
 
 _PROBE_ROWS = 64  # at most: enough to see what a model does, little enough to cost nothing
 
@@ -90,8 +92,9 @@ def build(job: Job) -> Built:
         pass_rows=(job.pass_size or batch_size) if merges else None,
     )
     total = None if job.last is None else job.last[1] * (plan.steps_per_epoch if job.last[0] == "epochs" else 1)
+    trained = _flatten(cycle, task, job)  # before anything else looks at the parameters' memory: it is another afterwards
     averages = EMA(dict(task.module.named_parameters()), decay=job.ema) if job.ema is not None else None
-    parts = _parts(cycle, task, job, total, averages, examples)
+    parts = _parts(cycle, trained, job, total, averages, examples)
     optimizers = {part.phase.name: part.update.optimizer for part in parts if isinstance(part, DescendPart)}
     engine = Engine(
         Replica(task.module, optimizers, precision=precision, averages=averages, task=task),
@@ -121,7 +124,7 @@ def _open_data(job: Job, device: torch.device, precision: Precision) -> tuple[Fe
     if isinstance(job.validation, float):
         train_index, validation_index = hold_out(len(rows), share=job.validation, seed=job.seed)
         held_out = rows
-    common: dict[str, Any] = {"device": device, "float_dtype": torch.float64 if precision.name == "fp64" else None}
+    common: dict[str, Any] = {"device": device, "float_dtype": precision.dtype}
     feed = Feed(rows, index=train_index, seed=job.seed, shuffle=job.shuffle, **common)
     validation = Feed(held_out, index=validation_index, shuffle=False, **common) if held_out is not None else None
     return feed, validation, rows.fingerprint()
@@ -147,22 +150,18 @@ def _prepare(module: nn.Module, job: Job, device: torch.device, precision: Preci
     recompute(module, job.recompute)
 
 
-def _parts(
-    cycle: Sequence[Any], task: Task, job: Job, total: int | None, averages: EMA | None, examples: dict[str, Any]
-) -> list[Part]:
+def _flatten(cycle: Sequence[Descend | Gather], task: Task, job: Job) -> dict[str, Trained]:
+    """Each Descend phase's parameters in flat memory with their optimizer; phases that train the same ones share both."""
     names = {id(p): n for n, p in task.module.named_parameters()}
-    made: dict[tuple[int, ...], tuple[FlatParameters, torch.optim.Optimizer]] = {}
-    last = max((i for i, phase in enumerate(cycle) if isinstance(phase, Descend)), default=-1)
-    parts: list[Part] = []
-    for i, phase in enumerate(cycle):
+    made: dict[tuple[int, ...], Trained] = {}
+    by_phase = {}
+    for phase in cycle:
         if not isinstance(phase, Descend):
-            parts.append(GatherPart(phase, examples[phase.name]))
             continue
-        wanted = list(phase.parameters) if phase.parameters is not None else list(task.module.parameters())
+        wanted = phase.parameters if phase.parameters is not None else task.module.parameters()
         trained = [p for p in wanted if p.requires_grad]
         if not trained:
             raise JobError("nothing to train: every parameter is frozen", where=f"phase {phase.name}")
-        description = phase.optimizer or job.optimizer
         key = tuple(id(p) for p in trained)
         if key not in made:
             taken = {p for other in made for p in other} & set(key)
@@ -170,22 +169,33 @@ def _parts(
                 shared = names.get(taken.pop(), "a parameter")
                 raise JobError("two phases train parts of the same parameters", where=f"phase {phase.name}, {shared}")
             named = [(names[id(p)], p) for p in trained]
-            flat = FlatParameters(named)
-            made[key] = flat, description.build(named)
-        flat, optimizer = made[key]
-        clip = job.clip
-        parts.append(
-            DescendPart(
-                phase,
-                flat,
-                Update(
-                    flat,
-                    optimizer,
-                    schedule=lambda step: job.schedule.factor(step, total=total),
-                    clip_norm=clip.norm if clip else None,
-                    clip_value=clip.value if clip else None,
-                    averages=averages if i == last else None,
-                ),
-            )
+            made[key] = FlatParameters(named), (phase.optimizer or job.optimizer).build(named)
+        by_phase[phase.name] = made[key]
+    return by_phase
+
+
+def _parts(
+    cycle: Sequence[Descend | Gather],
+    trained: dict[str, Trained],
+    job: Job,
+    total: int | None,
+    averages: EMA | None,
+    examples: dict[str, dict[str, torch.Tensor]],
+) -> list[Part]:
+    last = list(trained)[-1] if trained else None
+    parts: list[Part] = []
+    for phase in cycle:
+        if not isinstance(phase, Descend):
+            parts.append(GatherPart(phase, examples[phase.name]))
+            continue
+        flat, optimizer = trained[phase.name]
+        update = Update(
+            flat,
+            optimizer,
+            schedule=lambda step: job.schedule.factor(step, total=total),
+            clip_norm=job.clip.norm if job.clip else None,
+            clip_value=job.clip.value if job.clip else None,
+            averages=averages if phase.name == last else None,
         )
+        parts.append(DescendPart(phase, flat, update))
     return parts

@@ -20,9 +20,9 @@ FLUSH_S = 120.0
 
 
 class Keeper:
-    """Writes through a thread while training goes on. ``folder``: the run's checkpoints."""
+    """Writes through a thread while training goes on. ``folder``: the run's checkpoints; None keeps nothing."""
 
-    def __init__(self, folder: Path, *, keep: int) -> None:
+    def __init__(self, folder: Path | None, *, keep: int) -> None:
         self.folder = folder
         self._keep = keep
         self._writer: CheckpointWriter | None = None
@@ -30,6 +30,8 @@ class Keeper:
     def save(
         self, built: Built, progress: Progress, rules: StopRules, *, seconds: float, name: str | None = None, wait: bool = False
     ) -> None:
+        if self.folder is None:
+            return
         if self._writer is None:  # only one worker of a run writes
             self._writer = CheckpointWriter(self.folder, keep=self._keep)
         files, replica = built.engine.replica.save()
@@ -64,6 +66,7 @@ class Keeper:
         def passed_over(error: CheckpointError) -> None:
             outbox.event("explained", text=f"a checkpoint was passed over: {error.what} ({error.where})")
 
+        assert self.folder is not None, "a run is resumed from its folder"
         path = newest_checkpoint(self.folder, on_bad=passed_over)
         if path is None:
             raise CheckpointError(
@@ -75,7 +78,7 @@ class Keeper:
         """The checkpoint named ``best``, once it is durable."""
         if self._writer is not None:
             self._writer.flush(FLUSH_S)
-        path = named_checkpoint(self.folder, "best")
+        path = named_checkpoint(self.folder, "best") if self.folder is not None else None
         return read_checkpoint(path) if path is not None else None
 
 

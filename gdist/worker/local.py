@@ -17,12 +17,9 @@ _POLL_S = 0.1
 def train_local(order: Order, *, watch: Watch, interrupt: Interrupt) -> dict[str, Any]:
     """Trains ``order`` here and writes its run folder. Returns the contents of ``result.json``; raises GdistError."""
     folder: RunFolder | None = None
-    waiting: list[Update] = []
 
     def send(update: Update) -> None:
-        if folder is None:
-            waiting.append(update)
-            return
+        assert folder is not None, "a member has nothing to say before it has joined"
         folder.append_events(update.events)
         folder.append_metrics(update.lines)
         watch(update)
@@ -44,21 +41,26 @@ def train_local(order: Order, *, watch: Watch, interrupt: Interrupt) -> dict[str
         if folder is not None:
             if member.step:
                 member.save()
-            result = failure(error, member.step, folder)
-            folder.write_result(result)
+            if folder.result() is None:  # else what was refused is to go on; how the run ended before stays
+                folder.write_result(failure(error, member.step, folder))
             send(Update(events=[event("failed", error=error.to_dict(), step=member.step)]))
         raise
     finally:
         over.set()
         member.leave()
+        if folder is not None:
+            folder.let_go()
 
 
 def open_folder(order: Order, name: str) -> RunFolder:
-    """The order's run folder: made now, or opened to go on."""
+    """The order's run folder, held by this process: made now, or opened to go on. Raises UsageError if another one holds it."""
     if order.resume:
         assert order.run_dir is not None
-        return RunFolder.open(order.run_dir)
-    return RunFolder.create(order.runs_root, name=order.name or name, numbered=order.name is None, run_dir=order.run_dir)
+        folder = RunFolder.open(order.run_dir)
+    else:
+        folder = RunFolder.create(order.runs_root, name=order.name or name, numbered=order.name is None, run_dir=order.run_dir)
+    folder.hold()
+    return folder
 
 
 def failure(error: GdistError, step: int, folder: RunFolder) -> dict[str, Any]:

@@ -144,7 +144,7 @@ class Member:
         return load_job(order.job_file, overrides=order.overrides)
 
     def _connect(self, membership: Membership) -> Collective:
-        from torch.distributed import TCPStore
+        from torch._C._distributed_c10d import TCPStore
 
         from gdist.engine.collective import Alone, Distributed
 
@@ -169,7 +169,7 @@ class Member:
         from gdist.worker.training import Progress, Training
 
         job, folder = built.job, self._folder
-        keeper = Keeper(folder.checkpoints if folder else Path(os.devnull), keep=job.keep_checkpoints)
+        keeper = Keeper(folder.checkpoints if folder else None, keep=job.keep_checkpoints)
         progress = Progress()
         self._training = Training(
             built, progress=progress, outbox=self.outbox, wishes=self._wishes, keeper=keeper, page=self._page,
@@ -183,6 +183,7 @@ class Member:
                 folder.copy_source(self.order.job_file)
             resolved = describe(job) | {"micro_batches": built.plan.micro_batches, "batch_size": built.plan.batch_size}
             folder.write_job(resolved, job_file=self.order.job_file, overrides=self.order.overrides)
+            folder.remove_result()
         self._say_started(built, membership, progress.step)
 
     def _say_started(self, built: Built, membership: Membership, step: int) -> None:
@@ -246,7 +247,7 @@ class Member:
 
 
 def _host_store() -> Any:
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import TCPStore
 
     return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=_seconds(STORE_DEADLINE_S))
 
