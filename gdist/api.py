@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow
     from torch import Tensor
 
+    from gdist.display.signals import Signals
     from gdist.job.job import Job
 
 Show = Literal["live", "plain"]
@@ -134,9 +134,11 @@ def resume_order(
 ) -> Order:
     """The order that goes on with ``run``. Raises UsageError, with why, where that has no meaning; RunNotFound."""
     from gdist.run.find import find_run
-    from gdist.run.resume import check_changes, check_end, check_job
+    from gdist.run.resume import check_changes, check_end, check_job, joined
 
     folder = find_run(run, root=runs)
+    folder.hold()  # now rather than when all is started; whoever trains it holds it again
+    folder.let_go()
     content, job_file = folder.job(), folder.job_file()
     before = content.get("job") or {}
     if job_file is not None and job is not None:
@@ -153,15 +155,14 @@ def resume_order(
         from gdist.job.overrides import apply_overrides
 
         check_job(before, describe(apply_overrides(job, overrides)))  # type: ignore[arg-type]
-    started = next((each for each in reversed(folder.events()) if each.get("event") == "started"), {})
-    taken = max((int(line["step"]) for line in folder.metrics("step")), default=0)
-    check_end(
-        before, overrides, run=folder.name, result=folder.result(), steps=taken, steps_per_epoch=started.get("steps_per_epoch")
-    )
+    result = folder.result()
+    steps = result["steps"] if result else max((int(line["step"]) for line in folder.metrics("step")), default=0)
+    per_epoch = [each["steps_per_epoch"] for each in folder.events() if each.get("event") == "started"]
+    check_end(overrides, run=folder.name, result=result, steps=steps, steps_per_epoch=per_epoch[-1] if per_epoch else None)
     return Order(
         job_file=str(job_file) if job_file is not None else None,
         job=job if job_file is None else None,
-        overrides=(*content.get("overrides", ()), *overrides),
+        overrides=joined(content.get("overrides", ()), overrides) if job_file is not None else tuple(overrides),
         run_dir=str(folder.path),
         resume=True,
     )
@@ -170,39 +171,27 @@ def resume_order(
 def _watched(
     order: Order, *, workers: int | None, address: str | None, local: bool, show: Show | Watch | bool | None
 ) -> dict[str, Any]:
-    """``launch`` with a display and with Ctrl-C taken, as far as they are wanted."""
-    from _thread import interrupt_main
-
+    """``launch`` with a display and with Ctrl-C taken. Raises KeyboardInterrupt where Ctrl-C has left no result."""
+    from gdist.display.attend import attending
     from gdist.display.choose import choose_display
-    from gdist.display.debugger import giving_way
-    from gdist.display.signals import Signals
 
-    interrupt = Interrupt()
-    if callable(show):
-        return launch(order, workers=workers, address=address, local=local, watch=show, interrupt=interrupt)
-    with ExitStack() as stack:
-        display = None
-        if show is not False:
-            display = choose_display(plain=show == "plain")
-            stack.callback(display.close)
+    interrupt, result = Interrupt(), dict[str, Any]()
+    display = None if show is False or callable(show) else choose_display(plain=show == "plain")
+    watch = show if callable(show) else display or _nobody
 
-        def say(signal: str) -> None:
-            if display is not None:
-                display.say("stopping at the next step, with a checkpoint; once more ends at once")
+    def at_once(signals: Signals) -> None:
+        if local:  # a driver sees it by itself
+            signals.raise_interrupt()
 
-        def at_once() -> None:
-            signals.release()
-            interrupt_main()
-
-        signals = stack.enter_context(Signals(interrupt, on_first=say, at_once=at_once))
-        if local:
-            stack.enter_context(giving_way(*([display.close] if display is not None else []), signals.release))
-        try:
-            return launch(order, workers=workers, address=address, local=local, watch=display or _nobody, interrupt=interrupt)
-        except GdistError:
-            if interrupt.now.is_set():
-                raise KeyboardInterrupt from None
+    try:
+        with attending(display, interrupt, at_once=at_once):
+            result = launch(order, workers=workers, address=address, local=local, watch=watch, interrupt=interrupt)
+    except GdistError:
+        if not interrupt.now.is_set():
             raise
+    if result.get("run_dir") is None or (interrupt.now.is_set() and result["status"] != "done"):
+        raise KeyboardInterrupt
+    return result
 
 
 def _nobody(update: Any) -> None:

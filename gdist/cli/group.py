@@ -20,13 +20,15 @@ VERBS = {  # name -> (one line, module)
     "check": ("Say what would run, and what is wrong with it, without training", "gdist.cli.check"),
 }
 _WIDTH = 80
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": _WIDTH}
 
 
 class Verb(click.Command):
     """A command whose help opens with examples: (command line, what it does)."""
 
     def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
-        super().__init__(*args, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDTH}, **kwargs)
+        kwargs["context_settings"] = _SETTINGS
+        super().__init__(*args, **kwargs)
         self.examples = examples
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -75,7 +77,7 @@ def _unknown(word: str) -> UsageError:
 @click.group(
     cls=Verbs,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDTH},
+    context_settings=_SETTINGS,
 )
 @click.option("--version", is_flag=True, help="Print gdist's version.")
 @click.pass_context

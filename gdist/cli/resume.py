@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from gdist.api import resume_order
 from gdist.cli.arguments import one_word, split_words
 from gdist.cli.group import verb
 from gdist.cli.session import follow, options
@@ -25,6 +24,8 @@ def command(words: tuple[str, ...], runs: str, **how: object) -> int:
     The loss is the one that the uninterrupted run would have had. a.b=c changes the job where the saved state keeps its
     meaning; a changed optimizer starts with fresh state.
     """
+    from gdist.api import resume_order
+
     others, overrides = split_words(words)
     run = one_word(others, what="run", example="gdist resume digits")
     return follow(resume_order(run, overrides=overrides, runs=runs), **how)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from bdb import BdbQuit
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from gdist.display.failure import print_error
 from gdist.errors import GdistError, UsageError
 from gdist.records import Interrupt, Order
 
-DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 3, 130
+DONE, STOPPED, INTERRUPTED = 0, 3, 130
 
 _OPTIONS = (
     click.option("--workers", type=int, metavar="N", help="How many workers. Default: one per GPU, or a few for the cores."),
@@ -40,8 +41,8 @@ def follow(
 ) -> int:
     """Trains ``order`` and shows it; the exit code."""
     from gdist.api import launch
-    from gdist.display.debugger import giving_way
-    from gdist.display.signals import GRACE_S, Signals
+    from gdist.display.attend import attending
+    from gdist.display.signals import GRACE_S
     from gdist.display.summary import summary
 
     if as_json and plain:
@@ -49,30 +50,24 @@ def follow(
     interrupt, ended = Interrupt(), threading.Event()
     display = choose_display(json=as_json, plain=plain)
 
-    def on_first(signal: str) -> None:
-        again = "Ctrl-C again" if signal == "SIGINT" else "a second signal"
-        display.say(f"stopping at the next step, with a checkpoint; {again} ends at once")
-
-    def at_once() -> None:
+    def at_once(signals: object) -> None:
         if local or not ended.wait(GRACE_S):  # a driver ends its workers first
             _leave_now(display)
 
     result: dict[str, Any] = {}
-    with Signals(interrupt, on_first=on_first, at_once=at_once) as signals, giving_way(display.close, signals.release):
-        try:
+    try:
+        with attending(display, interrupt, at_once=at_once):
             result = launch(
                 order, workers=workers, address=address, local=local, watch=display, interrupt=interrupt, verbose=verbose
             )
-        except GdistError as error:
-            if not interrupt.now.is_set():
-                display.close()
-                print_error(error, verbose=verbose, next_step=_next_step(display))
-                return error.exit_code
-        except KeyboardInterrupt:  # from a debugger
-            interrupt.now.set()
-        finally:
-            ended.set()
-            display.close()
+    except GdistError as error:
+        if not interrupt.now.is_set():
+            print_error(error, verbose=verbose, next_step=_next_step(display))
+            return error.exit_code
+    except (KeyboardInterrupt, BdbQuit):  # out of a debugger
+        interrupt.now.set()
+    finally:
+        ended.set()
     if interrupt.now.is_set() and result.get("status") != "done":
         _say_interrupted(display)
         return INTERRUPTED

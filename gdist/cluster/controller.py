@@ -277,7 +277,7 @@ class Controller:
             if folder is not None:
                 if result is not None:
                     folder.write_result(result)
-                elif error is not None:
+                elif error is not None and folder.result() is None:  # else going on was refused: the former end stays
                     folder.write_result({**failure(error, end.step, folder), "wall_seconds": wall})
         except GdistError as failed:
             error = error or failed

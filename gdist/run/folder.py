@@ -8,7 +8,8 @@
     ├── events.jsonl        what happened, with wall and monotonic time
     ├── result.json         how it ended
     ├── checkpoints/        gdist/run/checkpoint.py
-    └── model.safetensors   the trained weights
+    ├── model.safetensors   the trained weights
+    └── lock                held by the process that writes all this (lock.py)
 
 Nothing else knows these names. JSON files are replaced whole, lines are appended whole (durable.py, lines.py).
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from gdist.errors import RunFailed, RunNotFound, UsageError
 from gdist.run.durable import write_whole
 from gdist.run.lines import append_lines, read_lines, to_json
+from gdist.run.lock import LOCK, hold
 from gdist.run.versions import versions
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held: int | None = None
 
     @classmethod
     def create(
@@ -100,6 +104,19 @@ class RunFolder:
 
     # -- writing --
 
+    def hold(self) -> None:
+        """Makes this process the one that writes the run, until ``let_go`` or its end. Raises UsageError if another does."""
+        try:
+            self._held = hold(self.path)
+        except OSError as error:
+            raise _cannot_write(self.path / LOCK, error) from error
+
+    def let_go(self) -> None:
+        """Idempotent."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
     def write_job(self, job: dict[str, Any], *, job_file: str | None = None, overrides: Sequence[str] = ()) -> None:
         """``job.json``: the job as resolved, the overrides it was given, where its file lay, and today's versions."""
         content = {
@@ -116,6 +133,10 @@ class RunFolder:
 
     def write_result(self, result: dict[str, Any]) -> None:
         self._write("result.json", result)
+
+    def remove_result(self) -> None:
+        """A run that goes on has not ended: should it be killed, the former end must not be taken for this one's."""
+        (self.path / "result.json").unlink(missing_ok=True)
 
     def append_metrics(self, lines: Iterable[dict[str, Any]]) -> None:
         """Appends step and evaluation lines to ``metrics.jsonl``."""

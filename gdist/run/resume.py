@@ -28,6 +28,7 @@ FIXED = {  # field -> why it cannot change in the middle of a run
 }
 _HELD_OUT = "which rows are held out follows from it: rows that were trained on would validate"
 _ENDS = ("epochs", "steps")
+_RESOLVED = ("batch_size", "micro_batches", "accumulate")
 
 
 def check_changes(before: Mapping[str, Any], overrides: Sequence[str]) -> None:
@@ -43,47 +44,48 @@ def check_changes(before: Mapping[str, Any], overrides: Sequence[str]) -> None:
 
 
 def check_job(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """The same for a job made in Python: both as ``describe`` gives them."""
-    for field, why in (*FIXED.items(), ("validation", _HELD_OUT)):
+    """The same for a job made in Python, both as ``describe`` gives them. (How a step is cut stands in job.json as resolved;
+    the worker compares that with the checkpoint.)"""
+    for field in (*FIXED, "validation"):
         was, now = before.get(field), after.get(field)
-        if field == "validation" and not isinstance(was, float) and not isinstance(now, float):
-            continue
-        if field in before and was != now and not (field == "micro_batches" and now is None):
+        why = _HELD_OUT if isinstance(was, float) or isinstance(now, float) else FIXED.get(field)
+        if why and field in before and field not in _RESOLVED and was != now:
             raise _refused(field, why, where=f"job.{field}: {now}", was=was)
 
 
 def check_end(
-    before: Mapping[str, Any],
-    overrides: Sequence[str],
-    *,
-    run: str,
-    result: Mapping[str, Any] | None,
-    steps: int,
-    steps_per_epoch: int | None,
+    overrides: Sequence[str], *, run: str, result: Mapping[str, Any] | None, steps: int, steps_per_epoch: int | None
 ) -> None:
-    """Raises UsageError where nothing is left to train: all steps are taken, or the job's own rule has ended the run.
+    """Raises UsageError where nothing is left to train: the run is done, and no later end is given.
 
-    ``steps``: taken so far; ``result``: result.json, None if the run was killed.
+    ``result``: result.json, None if the run was killed; ``steps``: taken so far.
     """
-    given = {path: text for path, _, text in (word.partition("=") for word in overrides)}
-    ends = {end: _number(given[end]) for end in _ENDS if end in given} or {end: before.get(end) for end in _ENDS}
-    totals = {"epochs": steps_per_epoch, "steps": 1}
-    for end, wanted in ends.items():
-        each = totals[end]
-        if wanted is None or each is None or steps < wanted * each:
-            continue
-        taken = f"{steps} steps, {steps / steps_per_epoch:.4g} epochs" if steps_per_epoch else f"{steps} steps"
-        mend = f"gdist resume {run} {end}={2 * max(1, -(-steps // each))}"
-        if end in given:
-            raise UsageError(f"{end}={wanted} lies behind: the run has taken {taken}", help=f"give more, such as: {mend}")
-        raise UsageError(f"run `{run}` is complete: it has taken {taken}", help=f"to go further: {mend}")
-    ended_by_rule = result is not None and result.get("status") == "done"
-    if ended_by_rule and not any(path.split(".")[0] in (*_ENDS, "stop") for path in given):
-        assert result is not None
+    given = {path: _number(text) for path, _, text in (word.partition("=") for word in overrides)}
+    taken = f"{steps} steps" + (f", {steps / steps_per_epoch:.4g} epochs" if steps_per_epoch else "")
+    for end, each in (("epochs", steps_per_epoch), ("steps", 1)):
+        wanted = given.get(end)
+        if wanted is not None and each is not None and wanted * each <= steps:
+            mend = f"give more: gdist resume {run} {end}={2 * max(1, -(-steps // each))}"
+            raise UsageError(f"{end}={wanted} lies behind: run `{run}` has taken {taken}", help=mend)
+    if result is None or result.get("status") != "done" or any(end in given for end in _ENDS):
+        return
+    if result.get("reason") == "all steps taken":
+        more = f"epochs={2 * max(1, steps // steps_per_epoch)}" if steps_per_epoch else f"steps={2 * steps}"
+        raise UsageError(f"run `{run}` is complete: it has taken {taken}", help=f"to go further: gdist resume {run} {more}")
+    if not any(path.startswith("stop.") for path in given):
         raise UsageError(
-            f"run `{run}` is complete: {result.get('reason', 'its own rule ended it')}",
-            help=f"loosen the rule that ended it (stop.FIELD=VALUE), or give more: gdist resume {run} epochs=N",
+            f"run `{run}` is complete: {result.get('reason')}",
+            help="loosen the rule that ended it (stop.NAME=VALUE), or give a later end (epochs=N)",
         )
+
+
+def joined(before: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+    """The overrides of a run that goes on. A new one takes the place of an old one for the same field, for a field of that
+    (``optimizer=sgd`` ends ``optimizer.eps=...``), and for the other of ``epochs`` and ``steps``."""
+    paths = {word.partition("=")[0] for word in new}
+    paths |= set(_ENDS) if paths & set(_ENDS) else set()
+    kept = [word for word in before if not any(f"{word.partition('=')[0]}.".startswith(f"{path}.") for path in paths)]
+    return (*kept, *new)
 
 
 def _fixed(field: str, path: str, before: Mapping[str, Any], text: str) -> str | None:
