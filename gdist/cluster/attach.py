@@ -1,8 +1,9 @@
 """A Ray cluster that exists already, reached by its address.
 
-``ray start --head`` runs in token mode as soon as a token file exists, but ``ray.init(address=...)`` never turns tokens on by
-itself, and reports the refusal as a plain ConnectionError after 20 s. So gdist sets RAY_AUTH_MODE=token whenever a token is
-at hand; a cluster that runs without tokens takes no notice of one.
+Two things make ``ray.init(address=...)`` fail with a plain ConnectionError, after 20 s or more, where a cluster is there:
+``ray start --head`` runs in token mode as soon as a token file exists, but an explicit address never turns tokens on; and Ray
+takes 127.0.0.1 for this machine's network address, where a head that listens on loopback only does not answer. So gdist
+sets RAY_AUTH_MODE=token whenever a token is at hand (a cluster without tokens takes no notice), and looks which address answers.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ class AttachedRay:
                 where=f"--address {address}",
                 help="give the head's own address, HOST:6379",
             )
-        _reach(address)
+        loopback = _reach(address)
         if "RAY_AUTH_MODE" not in os.environ and token_exists():
             os.environ["RAY_AUTH_MODE"] = "token"
-        ray = import_ray(loopback=False, verbose=verbose)
+        ray = import_ray(loopback=loopback, verbose=verbose)
         self._ours = not ray.is_initialized()
         try:
             if self._ours:
@@ -50,12 +51,19 @@ class AttachedRay:
             self.ray.shutdown()
 
 
-def _reach(address: str) -> None:
+def _reach(address: str) -> bool:
+    """Whether the cluster answers on loopback only. Raises RunNotFound if it does not answer at all."""
     host, _, port = address.rpartition(":")
     if address == "auto":
-        return
+        return False
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S) as connection:
+            if not connection.getpeername()[0].startswith("127."):
+                return False
+        with contextlib.suppress(OSError):
+            socket.create_connection((_network_address(), int(port)), timeout=REACH_S).close()
+            return False
+        return True
     except ValueError:
         raise UsageError("an address is HOST:PORT", where=f"--address {address}", help="such as 127.0.0.1:6379") from None
     except OSError as error:
@@ -65,6 +73,13 @@ def _reach(address: str) -> None:
             note=str(error),
             help="start one: ray start --head, or leave --address out (and RAY_ADDRESS unset) for one of gdist's own",
         ) from error
+
+
+def _network_address() -> str:
+    """This machine's address on its network, found as Ray finds it; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("8.8.8.8", 80))
+        return str(probe.getsockname()[0])
 
 
 def _refused(address: str, error: Exception) -> RunNotFound:

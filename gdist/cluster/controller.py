@@ -10,10 +10,11 @@ import asyncio
 import os
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from gdist.cluster.course import Ask, Course, End, Form, Instruction, Save
+from gdist.cluster.lease import end_unless_claimed
 from gdist.cluster.orders import Exit, Join, Mailbox, Order, SaveNow, WatchDriver, WatchWorker, WishFor
 from gdist.cluster.verdict import worker_lost
 from gdist.errors import GdistError, RunFailed, from_dict
@@ -72,7 +73,7 @@ class Controller:
         self._driver_heard = time.monotonic()
         self._orphaned_since: float | None = None
         self._closed = asyncio.Event()
-        self._clock: asyncio.Task[None] | None = None
+        self._unclaimed = end_unless_claimed()
 
     # -- the driver --
 
@@ -80,15 +81,14 @@ class Controller:
         """Keeps time until the run is over and everybody gone."""
         import ray
 
+        self._unclaimed.cancel()
         while not self._closed.is_set():
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
             self._apply(self._course.on_time(now=now))
             if now - self._driver_heard > DRIVER_LEASE_S:
                 self._lose_driver("nothing was heard of it")
-            if self._orphaned_since is not None and (
-                self._outcome is not None or now - self._orphaned_since > ABANDONED_S
-            ):
+            if self._orphaned_since is not None and (self._outcome is not None or now - self._orphaned_since > ABANDONED_S):
                 await self.close()
         ray.actor.exit_actor()
 

@@ -73,9 +73,7 @@ class _Run:
     def to_the_end(self) -> dict[str, Any]:
         try:
             if not self._session.embedded:
-                self._group = reserve(
-                    self._ray, self._each, name=self._run_id, say=self._explain, interrupt=self._interrupt
-                )
+                self._group = reserve(self._ray, self._each, name=self._run_id, say=self._explain, interrupt=self._interrupt)
                 if self._group is None:
                     return {"status": "stopped", "reason": self._interrupt.reason, "steps": 0}
             self._start()
@@ -89,9 +87,7 @@ class _Run:
         detached = {"namespace": NAMESPACE, "lifetime": "detached", "max_restarts": 0, "max_task_retries": 0}
         worker = ray.remote(WorkerActor)
         for slot in range(each.workers):
-            given = Assignment(
-                run_id=run_id, slot=slot, incarnation=0, order=self._order, folder=folder, threads=each.threads
-            )
+            given = Assignment(run_id=run_id, slot=slot, incarnation=0, order=self._order, folder=folder, threads=each.threads)
             options = {**detached, "name": worker_name(run_id, slot, 0), "num_cpus": each.cpus, "num_gpus": each.gpus}
             if self._group is not None:
                 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -102,9 +98,7 @@ class _Run:
             run_id=run_id, order=self._order, workers=each.workers, given=each.given, address=self._session.address,
             driver_host=socket.gethostname(), driver_pid=os.getpid(), driver_started=start_time(os.getpid()), folder=folder,
         )  # fmt: skip
-        self._controller = (
-            ray.remote(Controller).options(**detached, name=controller_name(run_id), num_cpus=0).remote(charge)
-        )
+        self._controller = ray.remote(Controller).options(**detached, name=controller_name(run_id), num_cpus=0).remote(charge)
         self._lives = {handle.live.remote(self._controller): slot for slot, handle in enumerate(self._workers)}
         agent = ray.remote(NodeAgent)
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gdist.cluster import death
-from gdist.cluster.lease import FIRST_ANSWER_S, LEASE_S, ORPHAN_S
+from gdist.cluster.lease import FIRST_ANSWER_S, LEASE_S, ORPHAN_S, end_unless_claimed
 from gdist.cluster.orders import Exit, Kill, Order, WatchDriver, WatchWorker
 from gdist.cluster.output import OutputReader, pipe_path
 from gdist.cluster.scratch import enter_scratch, remove_scratch
@@ -46,11 +46,13 @@ class NodeAgent:
         self._scratch, self._lock = enter_scratch(run_id)
         self._workers: dict[int, Watched] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unclaimed = end_unless_claimed()
 
     async def live(self) -> None:
         """The agent's whole life."""
         import ray
 
+        self._unclaimed.cancel()
         self._start(self._pass_output_on())
         try:
             lost = await self._obey()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 _ATTACH_TRIES = "3"
+_NETWORK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 def token_exists() -> bool:
@@ -27,19 +28,14 @@ def token_exists() -> bool:
 
 
 def import_ray(*, loopback: bool, verbose: bool) -> Any:
-    """Ray, told to be quiet unless ``verbose``; ``loopback``: a cluster started by this process listens on loopback only."""
-    wanted = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_NUM_REDIS_GET_RETRIES": _ATTACH_TRIES}
-    if loopback:
-        wanted["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    for name, value in wanted.items():
-        os.environ.setdefault(name, value)
-    fresh = "ray" not in sys.modules
+    """Ray, told to be quiet unless ``verbose``; ``loopback``: this machine is 127.0.0.1 to it, and nothing listens elsewhere."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", _ATTACH_TRIES)
+    os.environ[_NETWORK] = "0" if loopback else "1"
     import ray
+    import ray._private.ray_constants as constants
 
-    if loopback and not fresh:  # the switch was read when the user's code imported Ray
-        import ray._private.ray_constants as constants
-
-        constants.ENABLE_RAY_CLUSTER = False
+    constants.ENABLE_RAY_CLUSTER = not loopback  # the variable is read once, when Ray is imported, maybe by the user's code
     if not verbose:
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         _print_no_errors()

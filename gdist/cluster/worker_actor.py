@@ -12,13 +12,12 @@ import queue
 import signal
 import socket
 import sys
-import threading
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gdist.cluster.death import start_time
-from gdist.cluster.lease import FIRST_ANSWER_S, Lease
+from gdist.cluster.lease import Lease, end_unless_claimed
 from gdist.cluster.orders import Exit, Join, Order, SaveNow, WishFor
 from gdist.cluster.output import capture_output, pipe_path
 from gdist.cluster.scratch import enter_scratch
@@ -54,9 +53,7 @@ class WorkerActor:
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._wishes = Wishes()
         self._said: list[Any] = []
-        self._unclaimed = threading.Timer(FIRST_ANSWER_S, os._exit, (1,))  # the driver died between the two calls
-        self._unclaimed.daemon = True
-        self._unclaimed.start()
+        self._unclaimed = end_unless_claimed()
 
     def live(self, controller: Any) -> None:
         """The worker's whole life, which ends the process."""
