@@ -2,27 +2,30 @@
 
 Events (``events.jsonl``, ``--json``) are dicts with ``event`` (its name), ``time`` (wall clock, s since 1970) and
 ``monotonic`` (s, for differences on one host). Fields that are not known are left out:
-    started       run (name), run_dir, job (name), job_file (None: made in Python), workers, parameters, samples, validation_samples,
-                  batch_size, micro_batches, steps_per_epoch, total_steps (None: a stop rule decides), epochs, step (where it
-                  begins: 0, or what a resumed run goes on from), resumed (bool)
-    first_step    step, seconds (from the user's command)
+    started       run (name), run_dir, job (name), job_file (left out: made in Python), workers, parameters, samples,
+                  validation_samples, batch_size, micro_batches, steps_per_epoch, total_steps (left out: a stop rule decides),
+                  epochs, step (where it begins: 0, or what a resumed run goes on from), resumed (bool)
     generation    generation, workers, reason
-    checkpoint    step, name (None: a regular one), path, bytes, seconds; ``error`` instead of the last three if it failed
-    skipped_step  step, why, positions
+    first_step    step, seconds (from the user's command)
+    evaluation    what its metric line holds
+    checkpoint    step, name (left out: a regular one), path, bytes, seconds; ``error`` (text) in place of the last three
+    skipped_step  step, epoch, why, positions (spans of the epoch's order, [from, to))
     worker_lost   worker, host, cause
     stopping      step, reason, by ("job": one of its own rules; "wish": somebody asked)
-    output        worker, text (lines printed by user code)
     explained     text (something the user should know once: a changed optimizer starts fresh, a checkpoint was passed over ...)
     finished      what ``result.json`` holds
     failed        error (``GdistError.to_dict()``), step
+``--json`` adds two that the run folder keeps elsewhere or not at all:
+    step          what its metric line holds
+    output        worker, text (a line printed by user code)
 
-Metric lines (``metrics.jsonl``) have ``kind``:
+Metric lines (``metrics.jsonl``) have ``kind`` and ``time`` (wall clock):
     step        step, epoch, loss, lr, grad_norm, samples, workers, generation, skipped, seconds {phase: s}, log {name: value}
-    evaluation  step, epoch, train {loss}, validation {loss, metric...}, workers, generation, seconds
+    evaluation  step, epoch, train {loss}, validation {loss, metric...} (None: there is none), workers, generation, seconds
 ``step`` and ``epoch`` count from 1 for the first: they say how many were taken or begun.
 
-``result.json``: status ("done", "stopped": somebody asked, "failed"), reason, steps, epochs, train {loss}, validation {loss,
-metric...}, wall_seconds, first_step_seconds, workers, weights_sha256, run_dir; ``error`` if it failed.
+``result.json``: status ("done", "stopped": somebody asked, "failed"), reason, steps, run_dir; unless it failed: epochs, train
+{loss}, validation {loss, metric...}, wall_seconds, first_step_seconds, workers, weights_sha256; else ``error``.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Wish = Literal["stop", "checkpoint", "evaluate", "drain", "finish"]
-WISHES: tuple[Wish, ...] = ("stop", "checkpoint", "evaluate", "drain", "finish")  # finish: a rule of the job itself, such as its time
+# finish: a rule of the job itself, such as its time
+WISHES: tuple[Wish, ...] = ("stop", "checkpoint", "evaluate", "drain", "finish")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ class LiveDisplay:
             self._evaluation()
         for event in update.events:
             for text in sentences(event):
-                self._above(text, style="dim" if event["event"] in ("started", "explained") else "yellow")
+                self._above(text, style="dim" if event["event"] in ("started", "explained") else "yellow", cut=False)
 
     def say(self, text: str) -> None:
         """A line of the command itself, shown in the block until the end."""
@@ -79,5 +79,6 @@ class LiveDisplay:
             self._row_at = time.monotonic()
             self._above(evaluation_row(self.standing.evaluated, self.standing, width=self._width))
 
-    def _above(self, text: str, *, style: str = "") -> None:
-        self._console.print(Text(text, style=style), soft_wrap=True)
+    def _above(self, text: str, *, style: str = "", cut: bool = True) -> None:
+        """A line that stays. ``cut``: the terminal may cut it anywhere; else it is wrapped at words."""
+        self._console.print(Text(text, style=style), soft_wrap=cut)

@@ -36,11 +36,11 @@ def _started(event: dict[str, Any]) -> str:
     if event.get("parameters") is not None:
         parts.append(words.plural(event["parameters"], "parameter"))
     if event.get("samples") is not None:
-        validation = f" (+{words.count(event['validation_samples'])} to validate)" if event.get("validation_samples") else ""
+        validation = f" ({words.count(event['validation_samples'])} to validate)" if event.get("validation_samples") else ""
         parts.append(words.plural(event["samples"], "sample") + validation)
     if event.get("total_steps"):
         epochs = f" in {words.plural(event['epochs'], 'epoch')}" if event.get("epochs") else ""
         parts.append(words.plural(event["total_steps"], "step") + epochs)
-    where = f" -> {words.path(event['run_dir'])}" if event.get("run_dir") else ""
+    where = f" in {words.path(event['run_dir'])}" if event.get("run_dir") else ""
     begins = f" goes on after step {event.get('step')}" if event.get("resumed") else ""
-    return f"{event.get('run', 'the run')}{begins}: {', '.join(parts)}{where}"
+    return f"{event.get('run', 'the run')}{begins}{where}: {', '.join(parts)}"

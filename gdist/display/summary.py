@@ -8,6 +8,7 @@ from typing import Any
 from gdist.display import words
 from gdist.display.sentences import label
 from gdist.display.standing import Standing
+from gdist.run.checkpoint import list_checkpoints
 from gdist.run.folder import RunFolder
 
 _NAMES = 17  # columns
@@ -16,7 +17,7 @@ _NAMES = 17  # columns
 def summary(result: dict[str, Any], standing: Standing) -> list[str]:
     """The lines, 80 columns wide where paths allow it. ``result``: of result.json; with no run_dir if the run never began."""
     lines = ["", _head(result, standing)]
-    if result.get("reason") not in (None, "all steps taken"):
+    if result.get("reason") not in (None, "all steps taken", "interrupted"):
         lines.append(f"because: {result['reason']}")
     run_dir = result.get("run_dir")
     if run_dir is None:
@@ -28,6 +29,9 @@ def summary(result: dict[str, Any], standing: Standing) -> list[str]:
         for name, value in (result.get("validation") or {}).items()
     ]
     facts.append(("run folder", words.path(run_dir)))
+    if result.get("status") != "done":
+        saved = max((place.step for place in list_checkpoints(run.checkpoints)), default=None)
+        facts.append(("checkpoint", "none" if saved is None else f"step {saved}"))
     more = f" epochs={2 * round(result.get('epochs') or 1)}" if result.get("status") == "done" else ""
     facts.append(("to go on", how_to_resume(run, more=more)))
     return [*lines, "", *(f"  {name:<{_NAMES}}{value}" for name, value in facts)]
@@ -46,7 +50,7 @@ def _head(result: dict[str, Any], standing: Standing) -> str:
     epochs = f", {result['epochs']:.4g} epoch{'' if result['epochs'] == 1 else 's'}" if result.get("epochs") else ""
     of = f" of {standing.total_steps:,}" if status != "done" and standing.total_steps else ""
     taken = f"{steps:,}{of} step{'' if (standing.total_steps if of else steps) == 1 else 's'}{epochs}"
-    how = {"done": "is done", "stopped": "was stopped"}.get(status, status)
+    how = "is done" if status == "done" else "was interrupted" if result.get("reason") == "interrupted" else "was stopped"
     time = words.duration(result["wall_seconds"]) if result.get("wall_seconds") else None
     workers = words.plural(int(result.get("workers") or standing.workers or 1), "worker")
     return f"{standing.run or 'the run'} {how}: {taken}" + (f" in {time} with {workers}" if time else "")
