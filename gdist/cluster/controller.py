@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gdist.cluster.course import Ask, Course, End, Form, Instruction, Save
-from gdist.cluster.lease import end_unless_claimed
+from gdist.cluster.lease import end_unless_claimed, leave_process
+from gdist.cluster.names import NAMESPACE, agent_name
+from gdist.cluster.node_agent import NodeAgent
 from gdist.cluster.orders import Exit, Join, Mailbox, Order, SaveNow, WatchDriver, WatchWorker, WishFor
 from gdist.cluster.verdict import worker_lost
 from gdist.errors import GdistError, RunFailed, from_dict
@@ -23,6 +25,7 @@ from gdist.records import Order as RunOrder
 from gdist.run.folder import RunFolder
 from gdist.worker.local import failure, open_folder
 
+AGENTS_AFTER_S = 2.0  # unless a worker is ready before: an agent's start takes processor time from the workers' own
 ANSWER_S = 1.0  # a pull with nothing to hand out is answered after this
 DRIVER_LEASE_S = 20.0  # a terminal's run ends when its driver has been silent for this
 TICK_S = 0.1
@@ -67,30 +70,33 @@ class Controller:
         self._folder: RunFolder | None = None
         self._unwritten: list[Update] = []
         self._news: list[Update] = []
+        self._last_step = 0  # of which a line has come
         self._told = 0  # news that the driver has acknowledged
         self._newsworthy = asyncio.Event()
         self._outcome: Outcome | None = None
         self._driver_heard = time.monotonic()
         self._orphaned_since: float | None = None
         self._closed = asyncio.Event()
+        self._agents_due: float | None = None
         self._unclaimed = end_unless_claimed()
 
     # -- the driver --
 
     async def live(self) -> None:
         """Keeps time until the run is over and everybody gone."""
-        import ray
-
         self._unclaimed.cancel()
         while not self._closed.is_set():
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
             self._apply(self._course.on_time(now=now))
+            if self._agents_due is not None and now > self._agents_due:
+                self._start_agents()
             if now - self._driver_heard > DRIVER_LEASE_S:
                 self._lose_driver("nothing was heard of it")
             if self._orphaned_since is not None and (self._outcome is not None or now - self._orphaned_since > ABANDONED_S):
                 await self.close()
-        ray.actor.exit_actor()
+        await asyncio.sleep(0.02)  # the answer to close() is on its way
+        leave_process()
 
     async def follow(self, after: int) -> tuple[list[Update], int, Outcome | None]:
         """News past number ``after``, the number of the last, and the outcome once there is one; waits for either a second."""
@@ -121,27 +127,27 @@ class Controller:
         step = max(seat.step for seat in self._course.seats)
         if self._outcome is None:
             self._course.phase = "over"
-            self._end(End(reason=reason, step=step))
+            self._end(End(reason=reason, step=max(step, self._last_step)))
         assert self._outcome is not None
         return self._outcome.result or {}
 
-    async def close(self) -> None:
-        """Sends everybody home; returns once the agents have seen the last worker's process gone, or after a bound."""
+    async def close(self) -> int:
+        """Sends everybody home; returns once the agents have seen the last worker's process gone, or after a bound. Returns
+        this process's pid: it ends next."""
         for slot in range(self._charge.workers):
             self._post(f"worker-{slot}", Exit())
         for agent in self._agents.values():
             self._post(agent, Exit())
         deadline = time.monotonic() + LEAVE_S
         while len(self._agents_done) < len(self._agents) and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.01)
         self._closed.set()
+        return os.getpid()
 
     # -- workers and agents --
 
     async def pull(self, who: str, incarnation: int, after: int) -> list[tuple[int, Order]]:
         """The orders for ``who`` past number ``after``; waits a second for one."""
-        if who.startswith("agent-") and who not in self._agents.values():
-            self._welcome_agent(who)
         mail = self._mail.setdefault(who, Mailbox())
         deadline = time.monotonic() + ANSWER_S
         while not (orders := mail.after(after)) and (left := deadline - time.monotonic()) > 0:
@@ -167,7 +173,9 @@ class Controller:
             self._nodes[f"worker-{slot}"] = content["node"]
             watch = WatchWorker(slot, incarnation, content["pid"], content["start_time"])
             self._post(f"agent-{content['node']}", watch)
+            self._agents_due = self._agents_due or now + AGENTS_AFTER_S
         elif kind == "hello":
+            self._agents_due = now
             self._apply(course.on_hello(slot, content, now=now))
         elif kind == "returned":
             self._apply(course.on_returned(slot, content["result"], now=now))
@@ -193,11 +201,29 @@ class Controller:
 
     # -- inside --
 
-    def _welcome_agent(self, who: str) -> None:
-        node = who.removeprefix("agent-")
-        self._agents[node] = who
-        if len(self._agents) == 1 and self._charge.driver_host == socket.gethostname():
-            self._post(who, WatchDriver(self._charge.driver_pid, self._charge.driver_started))
+    def _start_agents(self) -> None:
+        """One on each node that has a worker and no agent yet."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        self._agents_due = None
+        charge, me = self._charge, ray.get_runtime_context().current_actor
+        for node in set(self._nodes.values()) - set(self._agents):
+            self._agents[node] = f"agent-{node}"
+            agent = (
+                ray.remote(NodeAgent)
+                .options(
+                    name=agent_name(charge.run_id, node),
+                    namespace=NAMESPACE,
+                    lifetime="detached",
+                    num_cpus=0,
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+                )
+                .remote(charge.run_id, node, me)
+            )
+            agent.live.remote()
+            if len(self._agents) == 1 and charge.driver_host == socket.gethostname():
+                self._post(f"agent-{node}", WatchDriver(charge.driver_pid, charge.driver_started))
 
     def _lose_driver(self, how: str) -> None:
         if self._orphaned_since is None and self._outcome is None:
@@ -302,6 +328,7 @@ class Controller:
             self._apply(self._course.on_fault(broken, now=time.monotonic()))
 
     def _announce(self, update: Update) -> None:
+        self._last_step = max([self._last_step, *(line.get("step", 0) for line in update.lines)])
         self._news.append(update)
         self._newsworthy.set()
 

@@ -17,8 +17,8 @@ from typing import Any
 from gdist.cluster.asked import asked_resources
 from gdist.cluster.controller import Charge, Controller, Outcome
 from gdist.cluster.death import start_time
-from gdist.cluster.names import NAMESPACE, agent_name, controller_name, new_run_id, worker_name
-from gdist.cluster.node_agent import NodeAgent
+from gdist.cluster.lease import ORPHAN_S
+from gdist.cluster.names import NAMESPACE, controller_name, new_run_id, worker_name
 from gdist.cluster.placement import Share, reserve, share
 from gdist.cluster.scratch import remove_abandoned, scratch_path
 from gdist.cluster.session import Session, open_session
@@ -100,21 +100,7 @@ class _Run:
         )  # fmt: skip
         self._controller = ray.remote(Controller).options(**detached, name=controller_name(run_id), num_cpus=0).remote(charge)
         self._lives = {handle.live.remote(self._controller): slot for slot, handle in enumerate(self._workers)}
-        agent = ray.remote(NodeAgent)
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        for node in self._nodes():
-            options = {**detached, "name": agent_name(run_id, node), "num_cpus": 0}
-            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
-            agent.options(**options).remote(run_id, node, self._controller).live.remote()
         self._controller.live.remote()
-
-    def _nodes(self) -> list[str]:
-        """Where workers are."""
-        if self._group is None:
-            return [self._ray.get_runtime_context().get_node_id()]
-        table = self._ray.util.placement_group_table(self._group)
-        return sorted(set(table["bundles_to_node_id"].values()))
 
     def _follow(self) -> dict[str, Any]:
         ray, interrupt, asked = self._ray, self._interrupt, False
@@ -180,8 +166,8 @@ class _Run:
         if self._controller is not None:
             try:
                 ray.get(self._controller.close.remote(), timeout=CLOSE_S)
-            except Exception:
-                pass  # it is dead; its members see that by themselves, and the next lines help
+            except Exception:  # it is dead: its workers have seen that too, and write their checkpoint
+                ray.wait(list(self._lives), num_returns=len(self._lives), timeout=ORPHAN_S)
         for handle in (*self._workers, self._controller):
             if handle is not None:
                 ray.kill(handle, no_restart=True)

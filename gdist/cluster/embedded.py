@@ -1,7 +1,7 @@
-"""A Ray of our own for one run: on this machine, on loopback, without dashboard, gone when the run is over.
+"""A Ray of our own for one run: on this machine, on loopback, without dashboard, gone when the run is over, however it ends.
 
-Its processes are bound to this one by the kernel (Ray sets PR_SET_PDEATHSIG on Linux), so a SIGKILL of the driver ends them;
-that signal comes when the *thread* that started them ends, so ``start`` belongs on a thread that outlives the run.
+Its processes are bound to the driver by the kernel (Ray sets PR_SET_PDEATHSIG on Linux) and by a reaper (reaper.py). That signal
+comes when the *thread* that started them ends, so an embedded Ray belongs on a thread that outlives the run.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
-from pathlib import Path
 from typing import Any
 
+from gdist.cluster import reaper
 from gdist.cluster.names import NAMESPACE
 from gdist.cluster.ray_settings import import_ray, signal_handlers_kept
 from gdist.errors import RunFailed
@@ -27,9 +29,14 @@ class EmbeddedRay:
     embedded = True
 
     def __init__(self, *, verbose: bool = False) -> None:
-        ray = import_ray(loopback=True, verbose=verbose)
-        before = set(_children(os.getpid()))
+        before = set(reaper.children(os.getpid()))
+        self._reaper = subprocess.Popen(
+            [sys.executable, "-I", "-S", reaper.__file__, str(os.getpid())],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        before.add(self._reaper.pid)
         try:
+            ray = import_ray(loopback=True, verbose=verbose)
             with signal_handlers_kept():
                 context = ray.init(
                     address="local",
@@ -39,58 +46,61 @@ class EmbeddedRay:
                     configure_logging=verbose,
                     object_store_memory=OBJECT_STORE_BYTES,
                 )
-        except Exception as error:
+        except BaseException as error:
+            self._kill(set(reaper.children(os.getpid())) - before)
+            self._stop_reaper()
+            if not isinstance(error, Exception):
+                raise
             raise RunFailed(
                 "Ray could not be started on this machine",
-                note=f"{type(error).__name__}: {error}",
+                note=f"{type(error).__name__}: {error}"[:1000],
                 help="see /tmp/ray/session_latest/logs, or train without it: --local",
             ) from error
         self.ray: Any = ray
         self.address = str(context.address_info["gcs_address"])
-        self._roots = set(_children(os.getpid())) - before
+        self._roots = set(reaper.children(os.getpid())) - before
 
     def close(self) -> None:
-        """Ends Ray in this process, then whatever of it is still there. Ray's own way to stop its helpers takes 1.4 s; they
-        have nothing to save."""
-        family = {pid: _birth(pid) for root in self._roots for pid in (root, *_descendants(root))}
+        """Ends Ray in this process, then whatever of it is left. Ray's own way to stop its helpers takes 1.4 s; they have
+        nothing to save."""
+        family = self._family(self._roots)
         for pid in family:
             if _name(pid) not in ("raylet", "gcs_server"):
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+                _kill(pid)
         with contextlib.suppress(Exception):
             self.ray.shutdown()
-        for pid, born in family.items():
-            if born is not None and _birth(pid) == born:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+        self._kill(self._roots, family)
+        self._stop_reaper()
+
+    def _kill(self, roots: set[int], known: dict[int, str] | None = None) -> None:
+        family = (known or {}) | self._family(roots)
         deadline = time.monotonic() + GONE_S
-        while any(born is not None and _birth(pid) == born for pid, born in family.items()) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            left = [pid for pid, born in family.items() if reaper.birth(pid) == born]
+            if not left:
+                return
+            for pid in left:
+                _kill(pid)
             time.sleep(0.005)
 
+    @staticmethod
+    def _family(roots: set[int]) -> dict[int, str]:
+        pids = {pid for root in roots for pid in (root, *reaper.descendants(root))}
+        return {pid: born for pid in pids if (born := reaper.birth(pid)) is not None}
 
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(child) for child in task.read_text().split()]
-    return found
-
-
-def _descendants(pid: int) -> list[int]:
-    return [deeper for child in _children(pid) for deeper in (child, *_descendants(child))]
+    def _stop_reaper(self) -> None:
+        self._reaper.kill()
+        self._reaper.wait()
 
 
-def _birth(pid: int) -> str | None:
-    """The process's start time; None if it is gone or only waits to be collected."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return stat[19] if stat[0] not in "ZX" else None
+def _kill(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _name(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
     except OSError:
         return ""

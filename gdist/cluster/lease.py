@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from gdist.cluster.orders import Order
 
@@ -31,6 +32,13 @@ def end_unless_claimed() -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
+
+
+def leave_process() -> NoReturn:
+    """Ends this actor's process at once. Ray's own way out (``exit_actor``) takes up to a second, with all said and done."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 class Lease(threading.Thread):

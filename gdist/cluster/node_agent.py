@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gdist.cluster import death
-from gdist.cluster.lease import FIRST_ANSWER_S, LEASE_S, ORPHAN_S, end_unless_claimed
+from gdist.cluster.lease import FIRST_ANSWER_S, LEASE_S, ORPHAN_S, end_unless_claimed, leave_process
 from gdist.cluster.orders import Exit, Kill, Order, WatchDriver, WatchWorker
 from gdist.cluster.output import OutputReader, pipe_path
 from gdist.cluster.scratch import enter_scratch, remove_scratch
@@ -50,8 +50,6 @@ class NodeAgent:
 
     async def live(self) -> None:
         """The agent's whole life."""
-        import ray
-
         self._unclaimed.cancel()
         self._start(self._pass_output_on())
         try:
@@ -62,7 +60,7 @@ class NodeAgent:
         if not lost:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(self._controller.agent_done.remote(self._who), 2.0)
-        ray.actor.exit_actor()
+        leave_process()
 
     async def _obey(self) -> bool:
         """Follows orders until the run is over (False) or its controller is gone (True)."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gdist.cluster.death import start_time
-from gdist.cluster.lease import Lease, end_unless_claimed
+from gdist.cluster.lease import Lease, end_unless_claimed, leave_process
 from gdist.cluster.orders import Exit, Join, Order, SaveNow, WishFor
 from gdist.cluster.output import capture_output, pipe_path
 from gdist.cluster.scratch import enter_scratch
@@ -74,11 +74,7 @@ class WorkerActor:
             member.leave()
             self._flush()
             lease.close()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        import ray
-
-        ray.actor.exit_actor()
+        leave_process()
 
     def _set_up(self) -> None:
         post = self._post
@@ -91,9 +87,11 @@ class WorkerActor:
         os.environ["OMP_NUM_THREADS"] = str(post.threads)  # before torch is imported
         signal.signal(signal.SIGTERM, lambda *_: self._wishes.add("stop", reason=f"worker {post.slot} was asked to terminate"))
         self._report("started", pid=os.getpid(), start_time=start_time(os.getpid()), host=socket.gethostname(), node=_node_id())
+        from gdist.worker.dynamo import import_compiler_late
         from gdist.worker.machine import keep_freed_memory
 
         keep_freed_memory()
+        import_compiler_late()
 
     def _obey(self, member: Member) -> None:
         try:
