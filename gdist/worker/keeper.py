@@ -45,20 +45,25 @@ class Keeper:
         }
         self._writer.save(progress.step, files=files, state=state, name=name, wait=wait)
 
-    def report(self, outbox: Outbox) -> None:
-        """Says what became of checkpoints since the last call."""
+    def report(self, outbox: Outbox) -> list[dict[str, Any]]:
+        """Says what became of checkpoints since the last call; returns what it said."""
+        told: list[dict[str, Any]] = []
         for done in self._writer.reports() if self._writer is not None else ():
             if done.error is not None:
-                outbox.event("checkpoint", step=done.step, name=done.name, error=str(done.error))
+                told.append({"step": done.step, "name": done.name, "error": str(done.error)})
             elif done.path is not None:
-                outbox.event(
-                    "checkpoint", step=done.step, name=done.name, path=str(done.path), bytes=done.bytes, seconds=done.seconds
-                )
+                written = {"path": str(done.path), "bytes": done.bytes, "seconds": done.seconds}
+                told.append({"step": done.step, "name": done.name, **written})
+        for said in told:
+            outbox.event("checkpoint", **said)
+        return told
 
-    def close(self, outbox: Outbox) -> None:
-        if self._writer is not None:
-            self._writer.close(FLUSH_S)
-            self.report(outbox)
+    def close(self, outbox: Outbox) -> list[dict[str, Any]]:
+        """Waits for what is still being written; returns what it said."""
+        if self._writer is None:
+            return []
+        self._writer.close(FLUSH_S)
+        return self.report(outbox)
 
     def newest(self, outbox: Outbox) -> Checkpoint:
         """The newest good checkpoint; says which ones were passed over. Raises CheckpointError where there is none."""

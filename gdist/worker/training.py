@@ -117,13 +117,13 @@ class Training:
         if not result.skipped:
             progress.train_sum += result.loss * result.samples
             progress.train_samples += result.samples
-        if self._outbox.leads:
-            self._outbox.line(self._line(result))
         if self.first_step_seconds is None:
             self.first_step_seconds = time.time() - self._started
             self._outbox.event("first_step", step=progress.step, seconds=self.first_step_seconds)
-        for callback in self._callbacks():
-            callback.on_step_end(self._line(result), self._wishes)
+        if self._outbox.leads:
+            line = self._line(result)
+            self._outbox.line(line)
+            self.tell("on_step_end", line)
 
     def _line(self, result: StepResult) -> dict[str, Any]:
         collective = self._built.engine.collective
@@ -143,9 +143,12 @@ class Training:
             "time": time.time(),
         }
 
-    def _callbacks(self) -> tuple[Any, ...]:
-        """Callbacks see what all workers know alike; they run once, where the run's lines are written."""
-        return tuple(self._built.job.callbacks) if self._outbox.leads else ()
+    def tell(self, place: str, said: dict[str, Any]) -> None:
+        """The user's callbacks, once, where the run's lines are written: they see what all workers know alike."""
+        for callback in self._built.job.callbacks if self._outbox.leads else ():
+            what = f"{type(callback).__name__}.{place} failed"
+            with blaming_user(what, worker=self._rank, step=self.progress.step):
+                getattr(callback, place)(said, self._wishes)
 
     def _boundary(self, result: StepResult) -> str | None:
         """What happens between two steps; the reason to end, or None."""
@@ -159,7 +162,8 @@ class Training:
             reason = self._evaluate()
         if (step % job.checkpoint_every == 0 if job.checkpoint_every else epoch_ends) or "checkpoint" in granted:
             self.save()
-        self.keeper.report(self._outbox)
+        for told in self.keeper.report(self._outbox):
+            self.tell("on_checkpoint", told)
         for wish in granted:
             if wish in ("stop", "drain", "finish"):
                 self.stopped_by = "job" if wish == "finish" else "wish"
@@ -220,8 +224,7 @@ class Training:
         }
         self._outbox.line(line)
         self._outbox.event("evaluation", **{k: v for k, v in line.items() if k not in ("kind", "time")})
-        for callback in self._callbacks():
-            callback.on_evaluation(line, self._wishes)
+        self.tell("on_evaluation", line)
         best, reason = (
             (False, None) if not progress.train else self.stop_rules.after_evaluation(progress.train, progress.validation)
         )
