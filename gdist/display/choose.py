@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
-from gdist.display.standing import Standing
 from gdist.records import Update
+
+if TYPE_CHECKING:
+    from gdist.display.standing import Standing
 
 
 class Display(Protocol):
