@@ -26,6 +26,19 @@ from gdist.errors import JobError
 
 _HERE = str(Path(__file__).resolve().parent) + os.sep
 _BOUNDS = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
+_SYNONYMS = {  # what others call it, where letters alone would mislead
+    "gpu": "cuda",
+    "kaiming": "he",
+    "glorot": "xavier",
+    "float16": "fp16",
+    "half": "fp16",
+    "bfloat16": "bf16",
+    "float32": "fp32",
+    "float64": "fp64",
+    "double": "fp64",
+    "learning_rate": "lr",
+    "wd": "weight_decay",
+}
 _WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -65,6 +78,10 @@ class Description(BaseModel):
         try:
             return handler(data)
         except ValidationError as error:
+            if error.errors(include_url=False)[0]["type"] in ("model_type", "model_attributes_type"):
+                raise Wrong(
+                    f"must be {cls.__name__}(...), not {shown(data)}", help=f"its fields: {', '.join(cls.model_fields)}"
+                ) from None
             raise explain(cls, error, prefix=context.get("prefix", ""), where=context.get("where")) from None
 
     def __init__(self, /, **data: Any) -> None:
@@ -121,12 +138,12 @@ class Wrong(ValueError):
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The known name that was probably meant, if any."""
     names = list(names)
+    if _SYNONYMS.get(name.lower()) in names:
+        return _SYNONYMS[name.lower()]
     found = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
     if found:
         return next(n for n in names if n.lower() == found[0])
-    # `learning_rate` is closer to `lr` in meaning than in letters.
-    initials = "".join(word[0] for word in re.split(r"[_\W]+", name.lower()) if word)
-    return next((n for n in names if len(n) > 1 and initials == n.lower()), None)
+    return None
 
 
 def unknown(what: str, name: str, names: Sequence[str], *, prefix: str = "", plural: str) -> tuple[str, str]:
@@ -223,7 +240,9 @@ def _plural(kind: Any) -> str:
 
 def shown(value: Any) -> str:
     """A value in an error message: short, on one line."""
-    text = f"the class {value.__name__}" if isinstance(value, type) else " ".join(repr(value).split())
+    if isinstance(value, type | types.FunctionType):
+        return f"the {'class' if isinstance(value, type) else 'function'} {value.__name__}"
+    text = " ".join(repr(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
 
 

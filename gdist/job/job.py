@@ -8,8 +8,9 @@ job is made, before anything trains.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
     from gdist.data.batch import Batch
     from gdist.task.task import Loss, Task
 
+    Kept = TypeVar("Kept")
+    Given = TypeVar("Given")
+
+    class Understood(Generic[Kept, Given]):
+        """How a type checker sees a field that takes more than it keeps."""
+
+        def __get__(self, instance: object, owner: Any) -> Kept: ...
+        def __set__(self, instance: object, value: Given) -> None: ...
+
+    OptimizerField = Understood[Optimizer, Optimizer | str | dict[str, Any] | Callable[..., Any]]
+    ScheduleField = Understood[Schedule, Schedule | str | dict[str, Any] | type[Schedule]]
+    PathField = Understood[str | None, str | os.PathLike[str] | None]
     MakeModel = Callable[..., nn.Module]
     LossFunction = Callable[[Any, Batch], Tensor | Loss]
     Predict = Callable[[Any, Batch], Tensor]
@@ -34,8 +47,14 @@ if TYPE_CHECKING:
 else:  # what pydantic can see without importing torch; ``takes`` looks closer
     MakeModel = LossFunction = Predict = Callable[..., Any]
     TaskClass = type[Any]
+    OptimizerField = Annotated[Optimizer, BeforeValidator(as_optimizer)]
+    ScheduleField = Annotated[Schedule, BeforeValidator(as_schedule)]
+    PathField = Annotated[str | None, BeforeValidator(takes.path)]
 
 DEFAULT_EPOCHS = 10
+_ADAMW: Any = AdamW()
+_CONSTANT: Any = Constant()
+_NONE: Any = None
 
 
 class Job(Description):
@@ -83,11 +102,11 @@ class Job(Description):
         default=None, ge=1, description="most samples in a merged pass, a bound on memory. None: the whole batch"
     )
 
-    optimizer: Annotated[Optimizer, BeforeValidator(as_optimizer)] = Field(
-        default=AdamW(), description="sgd, momentum, adagrad, rmsprop, adam, adamw, or a torch.optim class"
+    optimizer: OptimizerField = Field(
+        default=_ADAMW, description="sgd, momentum, adagrad, rmsprop, adam, adamw, or a torch.optim class"
     )
-    schedule: Annotated[Schedule, BeforeValidator(as_schedule)] = Field(
-        default=Constant(), description="constant, step_decay, cosine, linear, warmup_stable_decay; each with warmup"
+    schedule: ScheduleField = Field(
+        default=_CONSTANT, description="constant, step_decay, cosine, linear, warmup_stable_decay; each with warmup"
     )
     clip: Clip | None = Field(default=None, description="Clip(norm=...) or Clip(value=...)")
     ema: float | None = Field(
@@ -96,9 +115,7 @@ class Job(Description):
     initialize: Literal["he", "xavier"] | None = Field(
         default=None, description="initial weights of linear and convolutional layers. None: torch's"
     )
-    init_from: Annotated[str | None, BeforeValidator(takes.path)] = Field(
-        default=None, description="start from these weights: a safetensors file, or a run's folder"
-    )
+    init_from: PathField = Field(default=_NONE, description="start from these weights: a safetensors file, or a run's folder")
 
     epochs: int | None = Field(
         default=None, ge=1, description=f"passes over the training data; {DEFAULT_EPOCHS} if nothing else ends the run"

@@ -103,7 +103,8 @@ def validation(value: Any) -> Any:
     try:
         return data(value)
     except JobError as error:
-        raise Wrong(f"is wrong: {error.what}", note=error.note, help=error.help) from None
+        help = error.help.replace("data=", "validation=") if error.help else None
+        raise Wrong(f"is wrong: {error.what.replace('data is', 'it is')}", note=error.note, help=help) from None
 
 
 def path(value: Any) -> Any:
