@@ -60,6 +60,11 @@ class Feed:
         """Positions in an epoch."""
         return self._length
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether ``expect`` has an effect."""
+        return self._ahead is not None
+
     def rows_at(self, epoch: int, start: int, stop: int) -> np.ndarray:
         """The raw row numbers of positions ``start`` to ``stop``: int64, shape (stop - start,)."""
         block = self._block

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from gdist.data.batch import Batch
 from gdist.data.source import Column, Rows, Source
+from gdist.description import calling_line
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ class Tensors(Source):
         lengths = {name: _length(name, value) for name, value in self.named().items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
-            raise DataError("the arrays differ in their number of rows", note=f"rows: {listed}")
+            raise DataError("the arrays differ in their number of rows", where=calling_line("target"), note=f"rows: {listed}")
         if not lengths["features"]:
-            raise DataError("the data is empty: `features` has no rows")
+            raise DataError("the data is empty: `features` has no rows", where=calling_line("features"))
         return self
 
     def named(self) -> dict[str, Any]:
