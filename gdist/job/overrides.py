@@ -152,6 +152,8 @@ def _read(kind: type[Description], name: str, word: Word, *, prefix: str) -> Any
     field = kind.model_fields[name]
     try:
         return read(word.text, field.annotation, strictly=True)
+    except Wrong:
+        raise
     except ValueError:
         help = kind.fields()[name]
         near = nearest(word.text, help.words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -31,7 +32,7 @@ def measured(names: list[str], outputs: Tensor, target: Tensor, *, cuts: tuple[i
     metrics = Metrics(names)
     bounds = [0, *cuts, ROWS]
     total: dict[str, Tensor] = {}
-    for first, after in zip(bounds, bounds[1:], strict=False):
+    for first, after in itertools.pairwise(bounds):
         metrics.reset()
         metrics.update(outputs[first:after], target[first:after])
         total = {name: total.get(name, 0) + state.double() for name, state in metrics.states().items()}
