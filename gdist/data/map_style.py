@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ class MapStyle(Source):
 
 
 class MapRows(Rows):
-    """Samples of a dataset. It is called by one thread at a time."""
+    """Samples of a dataset. It is called by one thread at a time, also where training and held-out rows are of one dataset."""
 
     slow = True
 
@@ -48,6 +49,7 @@ class MapRows(Rows):
         self._dataset = source.dataset
         self.deadline_s = source.deadline_s
         self._length = len(source.dataset)
+        self._one_at_a_time = threading.Lock()
         if not self._length:
             raise DataError("the data is empty: the dataset has no sample", where=_name(type(source.dataset)))
 
@@ -56,7 +58,8 @@ class MapRows(Rows):
 
     def take(self, rows: np.ndarray) -> Batch:
         numbers = rows.tolist()
-        return self._collate(self._samples(numbers), numbers)
+        with self._one_at_a_time:
+            return self._collate(self._samples(numbers), numbers)
 
     def fingerprint(self) -> str:
         """Over the dataset's class and length: its samples may cost much, or be drawn anew at each call."""

@@ -21,6 +21,8 @@ from gdist.worker.outbox import Outbox
 from gdist.worker.page import Page
 from gdist.worker.stopping import StopRules
 
+READ_AHEAD_STEPS = 3  # where samples come slowly: this step's, and those of the two after it
+
 
 @dataclass
 class Progress:
@@ -95,11 +97,21 @@ class Training:
         weights_hash = engine.replica.fingerprint() if number % self._hash_every == 0 else None
         if self._out_of_time():
             self._wishes.add("finish", reason=f"{self._built.job.stop.wall_seconds:g} s of training are over")
+        if self._built.feed.reads_ahead:
+            self._built.feed.expect(self._spans(number))
         with blaming_user("the step failed in the job's code", worker=self._rank, step=number + 1):
             result = engine.step(number, wishes=self._wishes.bits(), weights_hash=weights_hash)
         self.progress.step = number + 1
         self._note(result)
         return result
+
+    def _spans(self, number: int) -> list[tuple[int, int, int]]:
+        """What this worker takes in step ``number`` and the next ones: (epoch, first position, one past the last)."""
+        engine, total = self._built.engine, self._built.total_steps
+        size = engine.collective.size if engine.collective is not None else 1
+        last = number + READ_AHEAD_STEPS if total is None else min(number + READ_AHEAD_STEPS, total)
+        cuts = [engine.plan.cut(step) for step in range(number, last)]
+        return [(cut.epoch, p.start, p.stop) for cut in cuts for p in engine.plan.passes(cut, rank=self._rank, size=size)]
 
     @property
     def _rank(self) -> int:

@@ -106,6 +106,21 @@ def test_the_next_batch_is_read_while_this_one_is_in_use() -> None:
     feed.close()
 
 
+def test_two_feeds_of_one_dataset_do_not_call_it_at_the_same_time() -> None:
+    dataset = Squares(8, held=1)
+    rows = MapStyle(dataset=dataset).open()
+    train, validation = (Feed(rows, index=np.arange(start, start + 4), shuffle=False) for start in (0, 4))
+    train.expect([(0, 0, 4)])
+    assert dataset.arrived.wait(20)
+    validation.expect([(0, 0, 4)])
+    assert dataset.read == {0: 1}
+    dataset.let_go.set()
+    assert validation.take(0, 0, 4).target.tolist() == [16, 25, 36, 49]
+    assert list(dataset.read) == list(range(8))  # in this order: the second feed waited for the first one's batch
+    train.close()
+    validation.close()
+
+
 def test_a_failing_sample_surfaces_where_its_batch_is_taken() -> None:
     feed = Feed(MapStyle(dataset=Squares(12, fails=9)).open(), shuffle=False)
     feed.expect([(0, start, stop) for start, stop in spans(12, 4)])
