@@ -44,8 +44,10 @@ def command(words: tuple[str, ...], as_plan: bool, as_fields: bool, as_json: boo
 
 
 def _check(order: Order, *, as_json: bool, as_plan: bool) -> dict[str, Any]:
+    from gdist.cli.session import start_sooner
     from gdist.worker.check import check_job
 
+    start_sooner()
     if not as_json:
         return check_job(order)
     from gdist.display.stdout import JsonOutput

@@ -57,6 +57,8 @@ def follow(
     result: dict[str, Any] = {}
     try:
         with attending(display, interrupt, at_once=at_once):
+            if local:
+                start_sooner()
             result = launch(
                 order, workers=workers, address=address, local=local, watch=display, interrupt=interrupt, verbose=verbose
             )
@@ -74,6 +76,13 @@ def follow(
     if not as_json:
         click.echo("\n".join(summary(result, display.standing)))
     return DONE if result["status"] == "done" else STOPPED
+
+
+def start_sooner() -> None:
+    """For a process that trains itself: a second of imports less."""
+    from gdist.worker.dynamo import import_compiler_late
+
+    import_compiler_late()
 
 
 def _leave_now(display: Display) -> None:
