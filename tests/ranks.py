@@ -1,4 +1,4 @@
-"""Runs a function as several real processes that are joined by Gloo, and gives back what each returned.
+"""Runs a function as several real processes that are joined by sockets or by Gloo, and gives back what each returned.
 
 The processes are made once and used by all tests: importing torch in four of them costs more than most of the tests.
 """
@@ -25,12 +25,12 @@ class Ranks:
         self._pipes: list[Any] = []
         self._calls = itertools.count(1)
 
-    def run(self, function: Callable[..., Any], size: int, *args: Any) -> list[Any]:
+    def run(self, function: Callable[..., Any], size: int, *args: Any, carrier: str) -> list[Any]:
         """``function(collective, *args)`` in ``size`` processes; raises AssertionError with the traceback of one that failed."""
         self._start(size)
         call = next(self._calls)
         for rank in range(size):
-            self._pipes[rank].send((function, rank, size, call, args))
+            self._pipes[rank].send((function, rank, size, call, carrier, args))
         answers = []
         for rank in range(size):
             if not self._pipes[rank].poll(DEADLINE_S):
@@ -67,28 +67,29 @@ _ranks = Ranks()
 atexit.register(_ranks.stop)
 
 
-def run_ranks(function: Callable[..., Any], size: int, *args: Any) -> list[Any]:
-    """``function(collective, *args)`` as each of ``size`` workers."""
-    return _ranks.run(function, size, *args)
+def run_ranks(function: Callable[..., Any], size: int, *args: Any, carrier: str = "sockets") -> list[Any]:
+    """``function(collective, *args)`` as each of ``size`` workers, joined by ``carrier``: sockets or gloo."""
+    return _ranks.run(function, size, *args, carrier=carrier)
 
 
 def _serve(pipe: Any, port: int) -> None:
     import torch
     from torch.distributed import TCPStore
 
-    from gdist.engine.collective import Alone, Distributed
+    from gdist.engine.collective import Alone, Distributed, Sockets
 
     torch.set_num_threads(1)
     store = TCPStore("127.0.0.1", port, is_master=False)
     while True:
         try:
-            function, rank, size, call, args = pipe.recv()
+            function, rank, size, call, carrier, args = pipe.recv()
         except EOFError:
             return
         try:
             collective: Any = Alone()
             if size > 1:
-                collective = Distributed(store, rank=rank, size=size, generation=call, host="127.0.0.1", deadline_s=60)
+                kind = Sockets if carrier == "sockets" else Distributed
+                collective = kind(store, rank=rank, size=size, generation=call, host="127.0.0.1", deadline_s=60)
             answer = function(collective, *args)
             collective.close()
             pipe.send(("ok", answer))

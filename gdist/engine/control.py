@@ -90,22 +90,26 @@ class Control:
         self._rows[self._rank, 9] = compute_s
         dtype = np.float64 if out.dtype == torch.float64 else np.float32
         halves = np.empty((2, len(self._values)), dtype=dtype)
-        with np.errstate(invalid="ignore", over="ignore"):
+        with np.errstate(over="ignore"):
             halves[0] = self._values
-            halves[1] = np.nan_to_num(self._values - halves[0], nan=0.0, posinf=0.0, neginf=0.0)
+        finite = np.isfinite(halves[0])
+        if finite.all():
+            np.subtract(self._values, halves[0], out=halves[1], casting="same_kind")
+        else:  # inf - inf would turn the low half, and with it the sum, into nan
+            halves[1] = np.where(finite, self._values - np.where(finite, halves[0], 0), 0)
         out.copy_(torch.from_numpy(halves.reshape(-1)))
 
     def decode(self, summed: Tensor) -> Report:
         """Reads the summed vector; raises ReplicasDiffer, naming the worker, where one does not agree."""
-        halves = summed.cpu().numpy().astype(np.float64).reshape(2, -1)
-        self._values[:] = halves[0] + halves[1]
+        halves = summed.cpu().numpy().reshape(2, -1)
+        np.add(halves[0], halves[1], out=self._values, dtype=np.float64)
         self._check_rows()
         used = self._leaves[: self._cut.micro_batches]
         means, weights = used[:, 0], used[:, 1]
         weight = float(np.cumsum(weights)[-1])  # cumsum adds in order: the same bits however workers shared the leaves
         with np.errstate(invalid="ignore", over="ignore"):
-            loss = float(np.cumsum(means * weights)[-1] / weight) if weight else 0.0
-            logged = np.cumsum(used[:, 2:] * weights[:, None], axis=0)[-1] / weight if weight else np.zeros(MAX_LOGGED)
+            loss = float(np.cumsum(means * weights)[-1]) / weight if weight else 0.0
+            logged = self._names and np.cumsum(used[:, 2:] * weights[:, None], axis=0)[-1] / (weight or np.nan)
         return Report(
             loss=loss,
             weight=weight,
@@ -117,20 +121,21 @@ class Control:
         )
 
     def _check_rows(self) -> None:
-        mine = self._rows[self._rank].copy()
+        if self._size == 1:
+            return
         expected = (1, self._generation, self._cut.step, self._phase, self._plan)
-        if not np.array_equal(self._rows[:, :5], np.broadcast_to(expected, (self._size, 5))):
+        if not (self._rows[:, :5] == expected).all():
             self._name_the_odd_one(expected)
         names = self._rows[:, 5]
-        if np.any((names != mine[5]) & (names != 0) & (mine[5] != 0)):
+        if self._names and ((names != names[self._rank]) & (names != 0)).any():
             raise JobError(
                 "the loss logs different names on different micro-batches",
                 where=f"Loss(log=...): here {', '.join(self._names)}",
                 help="log the same names at every step; use nan where a scalar has no value",
             )
-        hashes = self._rows[:, 6] * 2.0**32 + self._rows[:, 7]
-        if np.any(hashes != hashes[0]):
-            self._name_the_altered_one(self._rows[:, 6:8])
+        hashes = self._rows[:, 6:8]
+        if not (hashes == hashes[0]).all():
+            self._name_the_altered_one(hashes)
 
     def _name_the_odd_one(self, expected: tuple[int, ...]) -> None:
         for rank, row in enumerate(self._rows):

@@ -57,7 +57,7 @@ class Gradients:
         self._buckets = _cut_buckets(parameters, bucket_bytes // self.storage.flat.element_size())
         self._bucket_of = {i: b for b, (first, stop) in enumerate(self._buckets) for i in range(first, stop)}
         self._filled = [False] * len(parameters.parameters)
-        self._overlap = collective.size > 1 and len(self._buckets) > 1
+        self._overlap = collective.overlaps and len(self._buckets) > 1
         self._last_pass = False
         self._missing: list[int] = []
         self._pending: list[Pending] = []

@@ -6,6 +6,7 @@ there are. A short last batch keeps the bounds of the full one and uses fewer of
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -70,6 +71,12 @@ class Plan:
 
     def passes(self, cut: Cut, *, rank: int, size: int) -> list[Pass]:
         """The passes that worker ``rank`` of ``size`` computes of ``cut``, in order."""
+        if cut.rows == self.batch_size:  # all full steps alike, but for where they begin
+            start = cut.bounds[0]
+            return [Pass(p.first, p.count, start + p.start, start + p.stop) for p in self._full_passes(rank, size)]
+        return self._passes(cut, rank, size)
+
+    def _passes(self, cut: Cut, rank: int, size: int) -> list[Pass]:
         mine = owned(cut.micro_batches, rank=rank, size=size)
         passes: list[Pass] = []
         for i in mine:
@@ -80,6 +87,10 @@ class Plan:
             else:
                 passes.append(Pass(i, 1, start, stop))
         return passes
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019  (a plan lives as long as its run)
+    def _full_passes(self, rank: int, size: int) -> list[Pass]:
+        return self._passes(Cut(0, 0, self._bounds), rank, size)
 
     def even_workers(self) -> list[int]:
         """The worker counts that share a full step's micro-batches evenly."""

@@ -43,7 +43,7 @@ def main() -> int:
 
 def train(order: Order, *, rank: int, size: int) -> dict[str, Any]:
     """This process's part of the run, among the ``size`` that torchrun has started. Raises GdistError."""
-    from gdist.engine.collective import Alone, Distributed
+    from gdist.worker.connect import connect
     from gdist.worker.machine import keep_freed_memory
 
     keep_freed_memory()
@@ -69,9 +69,14 @@ def train(order: Order, *, rank: int, size: int) -> dict[str, Any]:
         member.prepare()
         if rank == 0:
             folder = open_folder(order, member.name)
-        collective: Any = Alone()
-        if size > 1:
-            collective = Distributed(_torchrun_store(rank, size), rank=rank, size=size, device=member.device)
+        collective = connect(
+            _torchrun_store(rank, size) if size > 1 else None,
+            rank=rank,
+            size=size,
+            generation=1,
+            device=member.device,
+            one_host=os.environ.get("LOCAL_WORLD_SIZE") == str(size),
+        )
         member.join(
             Membership(generation=1, rank=rank, size=size, run_dir=str(folder.path) if folder else None), collective=collective
         )

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from gdist.worker.build import Built
     from gdist.worker.training import Training
 
-STORE_DEADLINE_S = 60.0
-
 
 class Member:
     """``slot``: the worker's place among the run's workers, from 0; ``wishes`` may be raised from any thread; ``send`` is
@@ -62,7 +60,9 @@ class Member:
             set_threads(threads)
         self._built = build(job)
         if host_store:
-            self._store = _host_store()
+            from gdist.worker.connect import host_store as open_store
+
+            self._store = open_store()
         self._page.write("prepared", 0)
         return {
             "host": socket.gethostname(),
@@ -105,8 +105,7 @@ class Member:
         assert training is not None, "join() comes first"
         reason = training.run()
         result = self._finish(built, training, reason)
-        for callback in built.job.callbacks if self.outbox.leads else ():
-            callback.on_end(result, self._wishes)
+        training.tell("on_end", result)
         self.outbox.flush()
         return result
 
@@ -144,22 +143,18 @@ class Member:
         return load_job(order.job_file, overrides=order.overrides)
 
     def _connect(self, membership: Membership) -> Collective:
-        from torch._C._distributed_c10d import TCPStore
+        from gdist.worker.connect import LOOPBACK, connect, reach_store
 
-        from gdist.engine.collective import Alone, Distributed
-
-        if membership.size == 1:
-            return Alone()
-        assert membership.store is not None
-        host, port = membership.store
-        store = self._store or TCPStore(host, port, is_master=False, timeout=_seconds(STORE_DEADLINE_S))
-        return Distributed(
+        store = self._store
+        if store is None and membership.store is not None:
+            store = reach_store(*membership.store)
+        return connect(
             store,
             rank=membership.rank,
             size=membership.size,
             generation=membership.generation,
             device=self.device,
-            host=host if host.startswith("127.") else None,
+            one_host=membership.store is None or membership.store[0] == LOOPBACK,
         )
 
     def _start(self, built: Built, membership: Membership) -> None:
@@ -194,7 +189,8 @@ class Member:
             parameters=sum(p.numel() for p in built.task.module.parameters()), samples=plan.samples,
             validation_samples=len(built.validation) if built.validation is not None else None,
             batch_size=plan.batch_size, micro_batches=plan.micro_batches, steps_per_epoch=plan.steps_per_epoch,
-            total_steps=built.total_steps, epochs=dict([job.last] if job.last else []).get("epochs"), step=step, resumed=self.order.resume,
+            total_steps=built.total_steps, epochs=dict([job.last] if job.last else []).get("epochs"), step=step,
+            resumed=self.order.resume,
         )  # fmt: skip
         if built.findings.unmergeable and not job.exact and job.merge == "auto" and membership.size < plan.micro_batches:
             self.outbox.event("explained", text=f"every micro-batch is a pass of its own: {built.findings.unmergeable}")
@@ -215,7 +211,8 @@ class Member:
             built.averages.swap()
         weights = engine.replica.weights()
         if self.outbox.leads:
-            training.keeper.close(self.outbox)
+            for told in training.keeper.close(self.outbox):
+                training.tell("on_checkpoint", told)
             if self._folder is not None:
                 self._folder.write_model(built.task.module.state_dict(), {"job": self.name, "step": str(progress.step)})
         return {
@@ -244,15 +241,3 @@ class Member:
                 self.outbox.event("explained", text=f"the weights are those of step {best.step}, the best evaluation")
         assert engine.collective is not None
         engine.replica.agree(engine.collective)
-
-
-def _host_store() -> Any:
-    from torch._C._distributed_c10d import TCPStore
-
-    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=_seconds(STORE_DEADLINE_S))
-
-
-def _seconds(seconds: float) -> Any:
-    from datetime import timedelta
-
-    return timedelta(seconds=seconds)

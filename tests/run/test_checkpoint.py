@@ -154,3 +154,12 @@ def test_a_folder_without_a_manifest_is_no_checkpoint_and_is_cleared(tmp_path: P
     remove_leftovers(tmp_path)
     assert not torn.exists()
     assert newest_checkpoint(tmp_path / "absent") is None
+
+
+def test_many_saves_in_a_row_leave_the_newest_of_each_name(tmp_path: Path) -> None:
+    writer = CheckpointWriter(tmp_path, keep=1)
+    for step in range(1, 31):  # faster than they can be written: most are superseded while they wait
+        for name in (None, "best", "last"):
+            writer.save(step, files={"model": {"w": torch.full((200,), float(step))}}, state={}, name=name)
+    writer.close()
+    assert {(place.name, place.step) for place in list_checkpoints(tmp_path)} == {(None, 30), ("best", 30), ("last", 30)}

@@ -23,6 +23,7 @@ class Collective(Protocol):
 
     rank: int
     size: int
+    overlaps: bool  # whether what is started goes on while this thread computes
 
     def all_reduce(self, tensor: Tensor) -> Pending:
         """Starts to sum ``tensor`` (contiguous) over the workers, in place; the same bits on every worker."""

@@ -57,6 +57,8 @@ class Distributed:
     backend choose (``GLOO_SOCKET_IFNAME``, ``NCCL_SOCKET_IFNAME``). ``deadline_s`` bounds every wait for a peer.
     """
 
+    overlaps = True
+
     def __init__(
         self,
         store: Store,
