@@ -25,6 +25,7 @@ from pydantic.fields import FieldInfo
 from gdist.errors import JobError
 
 _HERE = str(Path(__file__).resolve().parent) + os.sep
+_LISTED = 20  # names, at most, in a message
 _BOUNDS = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
 _SYNONYMS = {  # what others call it, where letters alone would mislead
     "gpu": "cuda",
@@ -156,6 +157,8 @@ def unknown(what: str, name: str, names: Sequence[str], *, prefix: str = "", plu
     """(what, help) for a name that does not exist: the nearest one, and all of them."""
     near = nearest(name, names)
     all_of_them = f"{plural}: {', '.join(names)}" if names else f"there are no {plural}"
+    if len(names) > _LISTED:  # those of a job
+        all_of_them = f"{plural}: gdist check --fields"
     return f"unknown {what} `{prefix}{name}`", f"did you mean `{prefix}{near}`? {all_of_them}" if near else all_of_them
 
 

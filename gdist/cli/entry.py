@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 import click
 
+from gdist.cli.exit_codes import DONE, INTERRUPTED, exit_code
 from gdist.cli.group import verbs
 from gdist.display.failure import print_error
 from gdist.errors import GdistError, UsageError
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,13 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = verbs.main(args=words, prog_name="gdist", standalone_mode=False)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return code if isinstance(code, int) else DONE
     except click.ClickException as error:
         print_error(_usage(error, words))
         return UsageError.exit_code
     except GdistError as error:
         print_error(error, verbose=verbose)
-        return error.exit_code
+        return exit_code(error, began=False)
     except (KeyboardInterrupt, click.Abort):
         print_error(GdistError("interrupted"))
         return INTERRUPTED

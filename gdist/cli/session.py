@@ -11,12 +11,11 @@ from typing import Any
 
 import click
 
+from gdist.cli.exit_codes import DONE, INTERRUPTED, STOPPED, exit_code
 from gdist.display.choose import Display, choose_display
 from gdist.display.failure import print_error
 from gdist.errors import GdistError, UsageError
 from gdist.records import Interrupt, Order
-
-DONE, STOPPED, INTERRUPTED = 0, 3, 130
 
 _OPTIONS = (
     click.option("--workers", type=int, metavar="N", help="How many workers. Default: one per GPU, or a few for the cores."),
@@ -65,7 +64,7 @@ def follow(
     except GdistError as error:
         if not interrupt.now.is_set():
             print_error(error, verbose=verbose, next_step=_next_step(display))
-            return error.exit_code
+            return exit_code(error, began=display.standing.run is not None)
     except (KeyboardInterrupt, BdbQuit):  # out of a debugger
         interrupt.now.set()
     finally:

@@ -68,8 +68,16 @@ class At(Callback):
 
 
 job = Job(
-    model=net, loss="cross_entropy", data=(x, y), validation=0.2, metrics=["accuracy"], batch_size=32, epochs=3, exact=True,
-    checkpoint_every=4, callbacks=[At()],
+    model=net,
+    loss="cross_entropy",
+    data=(x, y),
+    validation=0.2,
+    metrics=["accuracy"],
+    batch_size=32,
+    epochs=3,
+    exact=True,
+    checkpoint_every=4,
+    callbacks=[At()],
 )
 """
 

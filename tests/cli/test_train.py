@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -15,13 +14,6 @@ import pytest
 
 from gdist.run.folder import RunFolder
 from tests.cli.command import Gdist, result_of, write_job
-
-
-@pytest.fixture(scope="module")
-def gdist() -> Iterator[Gdist]:
-    command = Gdist()
-    yield command
-    command.close()
 
 
 @pytest.fixture(scope="module")
