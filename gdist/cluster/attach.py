@@ -3,7 +3,7 @@
 Two things make ``ray.init(address=...)`` fail with a plain ConnectionError, after 20 s or more, where a cluster is there:
 ``ray start --head`` runs in token mode as soon as a token file exists, but an explicit address never turns tokens on; and Ray
 takes 127.0.0.1 for this machine's network address, where a head that listens on loopback only does not answer. So gdist
-sets RAY_AUTH_MODE=token whenever a token is at hand (a cluster without tokens takes no notice), and looks which address answers.
+sets RAY_AUTH_MODE=token whenever a token is at hand (a cluster without tokens takes no notice), and looks which one answers.
 """
 
 from __future__ import annotations

@@ -7,23 +7,24 @@ metrics, control and result. Everything runs on one event loop, so there are no 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
-from dataclasses import dataclass
 from typing import Any
 
+from gdist.cluster.charge import Charge, Outcome
+from gdist.cluster.chronicle import Chronicle
 from gdist.cluster.course import Ask, Course, End, Form, Instruction, Save
 from gdist.cluster.lease import end_unless_claimed, leave_process
-from gdist.cluster.names import NAMESPACE, agent_name
+from gdist.cluster.names import NAMESPACE, agent_name, controller_name
 from gdist.cluster.node_agent import NodeAgent
 from gdist.cluster.orders import Exit, Join, Mailbox, Order, SaveNow, WatchDriver, WatchWorker, WishFor
+from gdist.cluster.placement import release
 from gdist.cluster.verdict import worker_lost
-from gdist.errors import GdistError, RunFailed, from_dict
+from gdist.errors import GdistError, from_dict
 from gdist.records import Membership, Update, Wish, event
-from gdist.records import Order as RunOrder
-from gdist.run.folder import RunFolder
-from gdist.worker.local import failure, open_folder
+from gdist.worker.local import open_folder
 
 AGENTS_AFTER_S = 2.0  # unless a worker is ready before: an agent's start takes processor time from the workers' own
 ANSWER_S = 1.0  # a pull with nothing to hand out is answered after this
@@ -33,30 +34,9 @@ LEAVE_S = 3.0  # for workers and agents to end once the run is over
 ABANDONED_S = 45.0  # for a run without a driver to save and end
 
 
-@dataclass(frozen=True, kw_only=True)
-class Charge:
-    """What a controller is given by the driver."""
-
-    run_id: str
-    order: RunOrder
-    workers: int
-    given: bool  # the number of workers is the user's own
-    address: str
-    driver_host: str
-    driver_pid: int
-    driver_started: int | None
-    folder: str  # where the user's command ran
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended, for the driver."""
-
-    result: dict[str, Any] | None
-    error: GdistError | None
-
-
 class Controller:
+    """One run's; an actor of asyncio."""
+
     def __init__(self, charge: Charge) -> None:
         if os.path.isdir(charge.folder):
             os.chdir(charge.folder)
@@ -67,12 +47,7 @@ class Controller:
         self._nodes: dict[str, str] = {}  # member -> its node, for workers
         self._agents: dict[str, str] = {}  # node -> agent
         self._agents_done: set[str] = set()
-        self._folder: RunFolder | None = None
-        self._unwritten: list[Update] = []
-        self._news: list[Update] = []
-        self._last_step = 0  # of which a line has come
-        self._told = 0  # news that the driver has acknowledged
-        self._newsworthy = asyncio.Event()
+        self._chronicle = Chronicle()
         self._outcome: Outcome | None = None
         self._driver_heard = time.monotonic()
         self._orphaned_since: float | None = None
@@ -101,12 +76,9 @@ class Controller:
     async def follow(self, after: int) -> tuple[list[Update], int, Outcome | None]:
         """News past number ``after``, the number of the last, and the outcome once there is one; waits for either a second."""
         self._driver_heard = time.monotonic()
-        self._news, self._told = self._news[max(0, after - self._told) :], max(self._told, after)
-        if not self._news and self._outcome is None:
-            await _wait(self._newsworthy, ANSWER_S)
-        self._newsworthy.clear()
+        news, last = await self._chronicle.news(after, wait_s=0 if self._outcome else ANSWER_S)
         self._driver_heard = time.monotonic()
-        return list(self._news), self._told + len(self._news), self._outcome
+        return news, last, self._outcome
 
     async def ask(self, wish: Wish, reason: str) -> None:
         """Passes a wish on to the workers."""
@@ -116,18 +88,16 @@ class Controller:
         """The driver has heard from Ray that a worker is dead, or never came to life."""
         if not self._course.employs(slot):
             return
-        if self._course.seats[slot].state == "starting":
-            self._apply(self._course.on_died(slot, error, now=time.monotonic()))
-        elif self._course.phase != "over":
-            await asyncio.sleep(1.0)  # its agent knows more, and says it sooner
-            self._apply(self._course.on_died(slot, error, now=time.monotonic()))
+        if f"worker-{slot}" in self._nodes:  # it has lived: its agent knows more, and says it sooner
+            await asyncio.sleep(AGENTS_AFTER_S + 2.0)
+        self._apply(self._course.on_died(slot, error, now=time.monotonic()))
 
     async def abandon(self, reason: str) -> dict[str, Any]:
         """Ends the run at once, without a checkpoint; returns its result."""
         step = max(seat.step for seat in self._course.seats)
         if self._outcome is None:
             self._course.phase = "over"
-            self._end(End(reason=reason, step=max(step, self._last_step)))
+            self._end(End(reason=reason, step=max(step, self._chronicle.last_step)))
         assert self._outcome is not None
         return self._outcome.result or {}
 
@@ -141,6 +111,8 @@ class Controller:
         deadline = time.monotonic() + LEAVE_S
         while len(self._agents_done) < len(self._agents) and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
+        if self._charge.reserved:
+            await asyncio.to_thread(release, self._charge.run_id)
         self._closed.set()
         return os.getpid()
 
@@ -156,12 +128,11 @@ class Controller:
 
     async def tell(self, slot: int, incarnation: int, update: Update) -> None:
         """Events and lines of a worker."""
-        self._publish(update)
+        self._note(update)
 
     async def printed(self, slot: int, incarnation: int, lines: list[str]) -> None:
-        said = [event("output", worker=slot, text="\n".join(lines))]
-        self._write(Update(events=said, worker=slot))
-        self._announce(Update(output=lines, worker=slot))
+        """Lines that a worker's code has printed."""
+        self._chronicle.printed(slot, lines)
 
     async def report(self, slot: int, incarnation: int, kind: str, content: dict[str, Any]) -> None:
         """What a worker has done: started, hello, returned, failed, saved."""
@@ -190,7 +161,7 @@ class Controller:
         if self._course.employs(slot) and self._course.phase != "over" and self._course.seats[slot].state != "dead":
             if self._course.seats[slot].state != "returned":
                 lost = {"worker": slot, "host": facts["host"], "cause": facts["cause"]}
-                self._publish(Update(events=[event("worker_lost", **lost)], worker=slot))
+                self._note(Update(events=[event("worker_lost", **lost)], worker=slot))
             self._apply(self._course.on_died(slot, worker_lost(slot, facts), now=time.monotonic()))
 
     async def driver_died(self) -> None:
@@ -210,17 +181,14 @@ class Controller:
         charge, me = self._charge, ray.get_runtime_context().current_actor
         for node in set(self._nodes.values()) - set(self._agents):
             self._agents[node] = f"agent-{node}"
-            agent = (
-                ray.remote(NodeAgent)
-                .options(
-                    name=agent_name(charge.run_id, node),
-                    namespace=NAMESPACE,
-                    lifetime="detached",
-                    num_cpus=0,
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-                )
-                .remote(charge.run_id, node, me)
-            )
+            kind: Any = ray.remote(NodeAgent)
+            agent = kind.options(
+                name=agent_name(charge.run_id, node),
+                namespace=NAMESPACE,
+                lifetime="detached",
+                num_cpus=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+            ).remote(charge.run_id, node, me, charge.reserved)
             agent.live.remote()
             if len(self._agents) == 1 and charge.driver_host == socket.gethostname():
                 self._post(f"agent-{node}", WatchDriver(charge.driver_pid, charge.driver_started))
@@ -247,25 +215,13 @@ class Controller:
     def _form(self, workers: int) -> None:
         charge, seats = self._charge, self._course.seats
         try:
-            self._folder = folder = open_folder(charge.order, seats[0].hello["job"])
+            folder = open_folder(charge.order, seats[0].hello["job"])
             generation = folder.last_generation() + 1
-            folder.write_control(
-                {
-                    "address": charge.address,
-                    "run_id": charge.run_id,
-                    "host": socket.gethostname(),
-                    "controller_pid": os.getpid(),
-                    "driver": {"host": charge.driver_host, "pid": charge.driver_pid},
-                    "workers": {k: {"host": seat.hello["host"], "pid": seat.hello["pid"]} for k, seat in enumerate(seats)},
-                    "written": time.time(),
-                }
-            )
+            folder.write_control(self._control())
         except GdistError as error:
             self._course.phase = "over"
             return self._end(End(error=error))
-        for update in self._unwritten:
-            self._write(update)
-        self._unwritten = []
+        self._chronicle.open(folder)
         run_dir = str(folder.path.resolve())
         store = self._store_address()
         for slot in range(workers):
@@ -274,6 +230,21 @@ class Controller:
         for slot in range(workers, charge.workers):
             self._post(f"worker-{slot}", Exit())
 
+    def _control(self) -> dict[str, Any]:
+        """``control.json``: how another terminal reaches the run."""
+        charge = self._charge
+        return {
+            "address": charge.address,
+            "namespace": NAMESPACE,
+            "controller": controller_name(charge.run_id),
+            "run_id": charge.run_id,
+            "host": socket.gethostname(),
+            "controller_pid": os.getpid(),
+            "driver": {"host": charge.driver_host, "pid": charge.driver_pid},
+            "workers": {k: {"host": s.hello["host"], "pid": s.hello["pid"]} for k, s in enumerate(self._course.seats)},
+            "written": time.time(),
+        }
+
     def _store_address(self) -> tuple[str, int] | None:
         """Slot 0 hosts the store; on one machine it is reached by loopback."""
         store = self._course.seats[0].hello.get("store")
@@ -281,56 +252,28 @@ class Controller:
             return tuple(store) if store else None
         import ray
 
+        nodes: Any = ray.nodes
         node = self._nodes["worker-0"]
-        address = next(n["NodeManagerAddress"] for n in ray.nodes() if n["NodeID"] == node)
+        address = next(n["NodeManagerAddress"] for n in nodes() if n["NodeID"] == node)
         return (address, store[1])
 
     def _end(self, end: End) -> None:
         if self._outcome is not None:
             return
+        result, error, chronicle = end.result, end.error, self._chronicle
         wall = time.time() - self._charge.order.started
-        result, error, folder = end.result, end.error, self._folder
-        if result is None and error is None:
-            result = {"status": "stopped", "reason": end.reason, "steps": end.step, "workers": self._charge.workers}
-            result["run_dir"] = str(folder.path) if folder else None
-        if result is not None:
-            result = {**result, "wall_seconds": wall}
-            said = event("finished", **result)
-        else:
-            assert error is not None
-            said = event("failed", error=error.to_dict(), step=end.step)
-        try:
-            if folder is not None:
-                if result is not None:
-                    folder.write_result(result)
-                elif error is not None and folder.result() is None:  # else going on was refused: the former end stays
-                    folder.write_result({**failure(error, end.step, folder), "wall_seconds": wall})
-        except GdistError as failed:
-            error = error or failed
-        self._publish(Update(events=[said]))
+        if error is None:
+            run_dir = str(chronicle.folder.path) if chronicle.folder else None
+            stopped = {"status": "stopped", "reason": end.reason, "steps": end.step, "run_dir": run_dir}
+            result = {**(result or stopped), "workers": len(self._course.seats), "wall_seconds": wall}
+        chronicle.end(result, error, step=end.step, wall_seconds=wall)
+        error = error or chronicle.trouble
         self._outcome = Outcome(result if error is None else None, error)
-        self._newsworthy.set()
 
-    def _publish(self, update: Update) -> None:
-        self._write(update)
-        self._announce(update)
-
-    def _write(self, update: Update) -> None:
-        if self._folder is None:
-            self._unwritten.append(update)
-            return
-        try:
-            self._folder.append_events(update.events)
-            self._folder.append_metrics(update.lines)
-        except RunFailed as error:
-            self._folder, broken = None, error
-            self._unwritten = []
-            self._apply(self._course.on_fault(broken, now=time.monotonic()))
-
-    def _announce(self, update: Update) -> None:
-        self._last_step = max([self._last_step, *(line.get("step", 0) for line in update.lines)])
-        self._news.append(update)
-        self._newsworthy.set()
+    def _note(self, update: Update) -> None:
+        self._chronicle.note(update)
+        if self._chronicle.trouble is not None:
+            self._apply(self._course.on_fault(self._chronicle.trouble, now=time.monotonic()))
 
     def _post(self, who: str, order: Order) -> None:
         self._mail.setdefault(who, Mailbox()).put(order)
@@ -339,7 +282,5 @@ class Controller:
 
 
 async def _wait(happened: asyncio.Event, seconds: float) -> None:
-    try:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(happened.wait(), seconds)
-    except TimeoutError:
-        pass

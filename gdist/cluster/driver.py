@@ -12,21 +12,25 @@ import os
 import socket
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from gdist.cluster.asked import asked_resources
-from gdist.cluster.controller import Charge, Controller, Outcome
+from gdist.cluster.charge import Charge, Outcome
+from gdist.cluster.controller import Controller
 from gdist.cluster.death import start_time
 from gdist.cluster.lease import ORPHAN_S
 from gdist.cluster.names import NAMESPACE, controller_name, new_run_id, worker_name
-from gdist.cluster.placement import Share, reserve, share
+from gdist.cluster.placement import Share, release, reserve, share
 from gdist.cluster.scratch import remove_abandoned, scratch_path
 from gdist.cluster.session import Session, open_session
 from gdist.cluster.worker_actor import Assignment, WorkerActor
 from gdist.errors import DeadlineExceeded, GdistError, RunFailed
 from gdist.records import Interrupt, Order, Update, Watch, event
 from gdist.run.folder import RunFolder
+from gdist.worker.local import failure
 
+_DETACHED = {"namespace": NAMESPACE, "lifetime": "detached", "max_restarts": 0, "max_task_retries": 0}
 POLL_S = 0.1
 SILENCE_S = 30.0  # of a controller that is alive
 CLOSE_S = 5.0
@@ -35,7 +39,7 @@ CLOSE_S = 5.0
 def train_on_ray(
     order: Order, *, workers: int | None, address: str | None, watch: Watch, interrupt: Interrupt, verbose: bool = False
 ) -> dict[str, Any]:
-    """Trains ``order`` on Ray actors. ``workers``: None for the default; ``address``: of a cluster (RAY_ADDRESS counts as well),
+    """Trains ``order`` on Ray actors. ``workers``: None for the default; ``address``: of a cluster (RAY_ADDRESS counts too);
     None for a Ray of its own on this machine. Returns the contents of ``result.json``; raises GdistError."""
     order = _absolute(order)
     _refuse_taken_name(order)
@@ -68,39 +72,64 @@ class _Run:
         self._group: Any = None
         self._controller: Any = None
         self._workers: list[Any] = []
+        self._run_dir: str | None = None
+        self._error: GdistError | None = None
         self._lives: dict[Any, int] = {}  # the reference to a worker's life -> its slot
 
     def to_the_end(self) -> dict[str, Any]:
         try:
-            if not self._session.embedded:
-                self._group = reserve(self._ray, self._each, name=self._run_id, say=self._explain, interrupt=self._interrupt)
+            if self._session.embedded:
+                self._start_workers()  # first: they take the processes that Ray has started ahead
+                self._start_controller()
+            else:
+                self._start_controller()  # first: it gives the room back if this process dies while it waits
+                each, name = self._each, self._run_id
+                self._group = reserve(self._ray, each, name=name, say=self._explain, wait=self._wait_for_room)
                 if self._group is None:
                     return {"status": "stopped", "reason": self._interrupt.reason, "steps": 0}
-            self._start()
+                self._start_workers()
+            self._lives = {handle.live.remote(self._controller): slot for slot, handle in enumerate(self._workers)}
             return self._follow()
+        except GdistError as error:
+            self._error = error
+            raise
         finally:
             self._end()
 
-    def _start(self) -> None:
-        """Workers first: they take the processes that Ray has started ahead, and have the longest way to go."""
-        ray, each, run_id, folder = self._ray, self._each, self._run_id, os.getcwd()
-        detached = {"namespace": NAMESPACE, "lifetime": "detached", "max_restarts": 0, "max_task_retries": 0}
+    def _start_workers(self) -> None:
+        ray, each = self._ray, self._each
         worker = ray.remote(WorkerActor)
         for slot in range(each.workers):
-            given = Assignment(run_id=run_id, slot=slot, incarnation=0, order=self._order, folder=folder, threads=each.threads)
-            options = {**detached, "name": worker_name(run_id, slot, 0), "num_cpus": each.cpus, "num_gpus": each.gpus}
+            given = Assignment(
+                run_id=self._run_id, slot=slot, incarnation=0, order=self._order, folder=os.getcwd(), threads=each.threads
+            )
+            options = {"name": worker_name(self._run_id, slot, 0), "num_cpus": each.cpus, "num_gpus": each.gpus}
             if self._group is not None:
                 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
                 options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(self._group, slot)
-            self._workers.append(worker.options(**options).remote(given))
+            self._workers.append(worker.options(**_DETACHED, **options).remote(given))
+
+    def _start_controller(self) -> None:
         charge = Charge(
-            run_id=run_id, order=self._order, workers=each.workers, given=each.given, address=self._session.address,
-            driver_host=socket.gethostname(), driver_pid=os.getpid(), driver_started=start_time(os.getpid()), folder=folder,
+            run_id=self._run_id, order=self._order, workers=self._each.workers, given=self._each.given,
+            address=self._session.address, driver_host=socket.gethostname(), driver_pid=os.getpid(),
+            driver_started=start_time(os.getpid()), folder=os.getcwd(), reserved=not self._session.embedded,
         )  # fmt: skip
-        self._controller = ray.remote(Controller).options(**detached, name=controller_name(run_id), num_cpus=0).remote(charge)
-        self._lives = {handle.live.remote(self._controller): slot for slot, handle in enumerate(self._workers)}
+        controller = self._ray.remote(Controller)
+        self._controller = controller.options(**_DETACHED, name=controller_name(self._run_id), num_cpus=0).remote(charge)
         self._controller.live.remote()
+
+    def _wait_for_room(self, group: Any) -> bool:
+        """Whether the room is there, within a second; tells the controller that somebody waits. Raises InterruptedError."""
+        deadline = time.monotonic() + 1.0
+        self._controller.follow.remote(0)
+        while not group.wait(POLL_S):
+            if self._interrupt.stop.is_set() or self._interrupt.now.is_set():
+                raise InterruptedError
+            if time.monotonic() > deadline:
+                return False
+        return True
 
     def _follow(self) -> dict[str, Any]:
         ray, interrupt, asked = self._ray, self._interrupt, False
@@ -120,6 +149,7 @@ class _Run:
                 updates, after, outcome = self._get(news)
                 heard = time.monotonic()
                 for update in updates:
+                    self._run_dir = next((e["run_dir"] for e in update.events if e.get("run_dir")), self._run_dir)
                     self._watch(update)
                 if outcome is not None:
                     return _result(outcome)
@@ -168,11 +198,20 @@ class _Run:
                 ray.get(self._controller.close.remote(), timeout=CLOSE_S)
             except Exception:  # it is dead: its workers have seen that too, and write their checkpoint
                 ray.wait(list(self._lives), num_returns=len(self._lives), timeout=ORPHAN_S)
+                self._write_result()
         for handle in (*self._workers, self._controller):
             if handle is not None:
                 ray.kill(handle, no_restart=True)
-        if self._group is not None:
-            ray.util.remove_placement_group(self._group)
+        if not self._session.embedded:
+            release(self._run_id)
+
+    def _write_result(self) -> None:
+        """In the controller's place."""
+        folder = RunFolder(Path(self._run_dir)) if self._run_dir else None
+        if folder is not None and self._error is not None and folder.path.is_dir() and folder.result() is None:
+            checkpoints = [path.name for path in folder.checkpoints.glob("step-*")]
+            step = max((int(name.removeprefix("step-")) for name in checkpoints), default=0)
+            folder.write_result(failure(self._error, step, folder))
 
 
 def _absolute(order: Order) -> Order:

@@ -1,6 +1,6 @@
 """A Ray of our own for one run: on this machine, on loopback, without dashboard, gone when the run is over, however it ends.
 
-Its processes are bound to the driver by the kernel (Ray sets PR_SET_PDEATHSIG on Linux) and by a reaper (reaper.py). That signal
+Its processes are bound to the driver by the kernel (Ray sets PR_SET_PDEATHSIG on Linux) and by a reaper (reaper.py). The signal
 comes when the *thread* that started them ends, so an embedded Ray belongs on a thread that outlives the run.
 """
 

@@ -20,6 +20,7 @@ from gdist.cluster import death
 from gdist.cluster.lease import FIRST_ANSWER_S, LEASE_S, ORPHAN_S, end_unless_claimed, leave_process
 from gdist.cluster.orders import Exit, Kill, Order, WatchDriver, WatchWorker
 from gdist.cluster.output import OutputReader, pipe_path
+from gdist.cluster.placement import release
 from gdist.cluster.scratch import enter_scratch, remove_scratch
 from gdist.worker.page import read_page
 
@@ -39,7 +40,8 @@ class Watched:
 
 
 class NodeAgent:
-    def __init__(self, run_id: str, node_id: str, controller: Any) -> None:
+    def __init__(self, run_id: str, node_id: str, controller: Any, reserved: bool) -> None:
+        self._reserved = reserved
         self._who = f"agent-{node_id}"
         self._run_id = run_id
         self._controller = controller
@@ -57,6 +59,8 @@ class NodeAgent:
             await self._see_workers_out(ORPHAN_S + 5.0 if lost else EXIT_GRACE_S)
         finally:
             remove_scratch(self._run_id)
+        if lost and self._reserved:
+            await asyncio.to_thread(release, self._run_id)
         if not lost:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(self._controller.agent_done.remote(self._who), 2.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -9,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gdist.errors import DeadlineExceeded, UsageError
-from gdist.records import Interrupt
 
 WAIT_S = 300.0
 CORES_A_WORKER = 4.0  # of the default number of workers, and what each takes of a cluster that others use too
-_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ def share(
 ) -> Share:
     """``workers``, ``cpus``, ``gpus`` (per worker): as asked for, None for the default. ``total_*``: what the cluster has.
 
-    Default: as many workers as GPUs, else one for every four cores, two on a small machine. Raises UsageError for what can never be.
+    Default: as many workers as GPUs, else one for every four cores, two on a small machine. Raises UsageError for what can
+    never be.
     """
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers cannot train", where="--workers", help="ask for at least one")
@@ -57,30 +57,37 @@ def share(
     return Share(workers=count, cpus=cpus, gpus=gpus, threads=max(1, int(cpus)), given=workers is not None)
 
 
-def reserve(ray: Any, share: Share, *, name: str, say: Callable[[str], None], interrupt: Interrupt) -> Any:
+def release(name: str) -> None:
+    """Gives the room that a run had reserved back to the cluster. Whoever leaves a run last calls it; twice does no harm."""
+    from ray.util.placement_group import get_placement_group, remove_placement_group
+
+    with contextlib.suppress(Exception):
+        remove_placement_group(get_placement_group(name))
+
+
+def reserve(ray: Any, share: Share, *, name: str, say: Callable[[str], None], wait: Callable[[Any], bool]) -> Any:
     """A placement group with room for every worker, all or none, so that two runs never hold half of what each needs.
 
-    Raises DeadlineExceeded after ``WAIT_S``; None if the user did not want to wait."""
-    from ray.util.placement_group import placement_group, remove_placement_group
+    ``wait``: waits a second for it and says whether it is there; InterruptedError if the user does not want to wait any
+    longer (then None is returned). Raises DeadlineExceeded after ``WAIT_S``."""
+    from ray.util.placement_group import placement_group
 
     bundle = {"CPU": share.cpus} | ({"GPU": share.gpus} if share.gpus else {})
     group = placement_group([bundle] * share.workers, strategy="PACK", name=name, lifetime="detached")
     begun, said = time.monotonic(), False
-    while not group.wait(_POLL_S):
-        waited = time.monotonic() - begun
-        if interrupt.stop.is_set() or interrupt.now.is_set():
-            remove_placement_group(group)
-            return None
-        if waited > 1.0 and not said:
-            free = ray.available_resources()
-            needs = ", ".join(f"{amount * share.workers:g} {what}s" for what, amount in bundle.items())
-            has = ", ".join(f"{free.get(what, 0):g} {what}s" for what in bundle)
-            say(f"waiting for room on the cluster: {needs} are needed, {has} are free")
-            said = True
-        if waited > WAIT_S:
-            remove_placement_group(group)
-            raise DeadlineExceeded(
-                f"the cluster had no room for {share.workers} workers within {WAIT_S:.0f} s",
-                help="ask for fewer, or see who uses it: ray status",
-            )
+    try:
+        while not wait(group):
+            if time.monotonic() - begun > WAIT_S:
+                raise DeadlineExceeded(
+                    f"the cluster had no room for {share.workers} workers within {WAIT_S:.0f} s",
+                    help="ask for fewer, or see who uses it: ray status",
+                )
+            if not said:
+                free = ray.available_resources()
+                needs = ", ".join(f"{amount * share.workers:g} {what}s" for what, amount in bundle.items())
+                has = ", ".join(f"{free.get(what, 0):g} {what}s" for what in bundle)
+                say(f"waiting for room on the cluster: {needs} are needed, {has} are free")
+                said = True
+    except InterruptedError:
+        return None
     return group

@@ -28,7 +28,7 @@ def token_exists() -> bool:
 
 
 def import_ray(*, loopback: bool, verbose: bool) -> Any:
-    """Ray, told to be quiet unless ``verbose``; ``loopback``: this machine is 127.0.0.1 to it, and nothing listens elsewhere."""
+    """Ray, told to be quiet unless ``verbose``; ``loopback``: to it this machine is 127.0.0.1, nothing listens elsewhere."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", _ATTACH_TRIES)
     os.environ[_NETWORK] = "0" if loopback else "1"

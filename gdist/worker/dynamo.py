@@ -1,8 +1,8 @@
 """torch's compiler, imported when somebody compiles, not when the first optimizer is made.
 
-The first ``torch.optim`` object imports ``torch._dynamo`` (and with it sympy, FSDP, torch.export), and so does its ``step``: 0.9 s
-of a worker's start, where all of it does is to say "do not compile this". A stand-in says that as long as nobody has asked
-for anything else of the module; the first who does gets the real one.
+The first ``torch.optim`` object imports ``torch._dynamo`` (with sympy, FSDP, torch.export), and so does its ``step``:
+0.9 s of a worker's start, only to say "do not compile this". A stand-in says that as long as nobody has asked for anything
+else of the module; the first who does gets the real one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def import_compiler_late() -> None:
     if _NAME not in sys.modules:
         stand_in = _StandIn(_NAME, "imported when it is used (gdist/worker/dynamo.py)")
         sys.modules[_NAME] = stand_in
-        torch._dynamo = stand_in  # type: ignore[assignment]
+        torch._dynamo = stand_in
 
 
 def _real() -> ModuleType | None:

@@ -1,0 +1,88 @@
+"""What a run says: written into its folder, and kept for the driver until it has read it.
+
+Before the folder exists (the job's name is known only when a worker has loaded it) events wait; the driver gets them at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from gdist.errors import GdistError, RunFailed
+from gdist.records import Update, event
+from gdist.run.folder import RunFolder
+from gdist.worker.local import failure
+
+
+class Chronicle:
+    """``trouble`` is set when the folder could not be written to; nothing is written any more then."""
+
+    def __init__(self) -> None:
+        self.folder: RunFolder | None = None
+        self.trouble: GdistError | None = None
+        self.last_step = 0  # of which a line has come
+        self._unwritten: list[Update] = []
+        self._news: list[Update] = []
+        self._read = 0  # news that the driver has acknowledged
+        self._newsworthy = asyncio.Event()
+
+    def open(self, folder: RunFolder) -> None:
+        """From now on all is written to ``folder``, beginning with what has waited."""
+        self.folder = folder
+        for update in self._unwritten:
+            self._write(update)
+        self._unwritten = []
+
+    def note(self, update: Update) -> None:
+        """Something happened: to be written and told."""
+        self._write(update)
+        self._tell(update)
+
+    def printed(self, slot: int, lines: list[str]) -> None:
+        """Worker ``slot`` printed ``lines``."""
+        self._write(Update(events=[event("output", worker=slot, text="\n".join(lines))], worker=slot))
+        self._tell(Update(output=lines, worker=slot))
+
+    def end(self, result: dict[str, Any] | None, error: GdistError | None, *, step: int, wall_seconds: float) -> None:
+        """Writes ``result.json`` and the last event."""
+        folder = self.folder
+        if error is not None:
+            said = event("failed", error=error.to_dict(), step=step)
+            result = failure(error, step, folder) if folder is not None else {}
+        else:
+            assert result is not None
+            said = event("finished", **result)
+        try:
+            if folder is not None:
+                folder.write_result({**result, "wall_seconds": wall_seconds})
+        except GdistError as trouble:
+            self.trouble = trouble
+        self.note(Update(events=[said]))
+        self._newsworthy.set()
+
+    async def news(self, after: int, *, wait_s: float) -> tuple[list[Update], int]:
+        """What was told past number ``after``, and the number of the last; waits for it."""
+        self._news, self._read = self._news[max(0, after - self._read) :], max(self._read, after)
+        if not self._news and wait_s:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._newsworthy.wait(), wait_s)
+        self._newsworthy.clear()
+        return list(self._news), self._read + len(self._news)
+
+    def _write(self, update: Update) -> None:
+        if self.trouble is not None:
+            return
+        if self.folder is None:
+            self._unwritten.append(update)
+            return
+        try:
+            self.folder.append_events(update.events)
+            self.folder.append_metrics(update.lines)
+        except RunFailed as trouble:
+            self.trouble = trouble
+
+    def _tell(self, update: Update) -> None:
+        self.last_step = max([self.last_step, *(line.get("step", 0) for line in update.lines)])
+        self._news.append(update)
+        self._newsworthy.set()
