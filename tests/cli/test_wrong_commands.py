@@ -245,8 +245,11 @@ def test_a_name_that_exists_is_refused(gdist: Gdist, tmp_path: Path) -> None:
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     ended = gdist("train", "tiny.py", "--local", "--name", "mine", cwd=tmp_path)
     assert ended.returncode == 2
-    assert ended.stderr == """\
+    assert (
+        ended.stderr
+        == """\
 error: a run named `mine` exists already
   --> runs/mine
 help: choose another --name, or go on with it: gdist resume mine
 """
+    )
