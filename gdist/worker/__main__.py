@@ -92,7 +92,7 @@ def train(order: Order, *, rank: int, size: int) -> dict[str, Any]:
             folder.write_result(failure(error, member.step, folder))
         raise
     finally:
-        member.leave()
+        member.close()
 
 
 def _torchrun_store(rank: int, size: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 from typing import Any
 
@@ -24,9 +25,14 @@ def connect(store: Store | None, *, rank: int, size: int, generation: int, devic
     return Distributed(store, rank=rank, size=size, generation=generation, device=device, host=host)
 
 
-def host_store() -> Any:
-    """A rendezvous store on this machine; ``.port`` is where."""
-    return TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=STORE_DEADLINE_S))
+def host_store(address: str = LOOPBACK) -> Any:
+    """A rendezvous store on this machine that listens on ``address`` alone (left to itself it listens on all); ``.port``."""
+    listening = socket.create_server((address, 0))
+    port = listening.getsockname()[1]
+    return TCPStore(
+        address, port, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=STORE_DEADLINE_S),
+        master_listen_fd=listening.detach(),
+    )  # fmt: skip
 
 
 def reach_store(host: str, port: int) -> Any:

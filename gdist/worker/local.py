@@ -47,7 +47,7 @@ def train_local(order: Order, *, watch: Watch, interrupt: Interrupt) -> dict[str
         raise
     finally:
         over.set()
-        member.leave()
+        member.close()
         if folder is not None:
             folder.let_go()
 

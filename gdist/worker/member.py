@@ -45,9 +45,10 @@ class Member:
         self._training: Training | None = None
         self._folder: RunFolder | None = None
 
-    def prepare(self, *, host_store: bool = False) -> dict[str, Any]:
-        """Loads the job, makes the model, opens the data, tries one micro-batch. Returns what others must know of this
-        worker: ``host``, ``pid``, ``store`` (address, if it hosts one), ``job`` (name), ``micro_batches``.
+    def prepare(self, *, host_store: str | None = None) -> dict[str, Any]:
+        """Loads the job, makes the model, opens the data, tries one micro-batch. ``host_store``: the address of this machine
+        on which it hosts the store where the workers meet. Returns what others must know of this worker: ``host``, ``pid``,
+        ``store`` (address, if it hosts one), ``job`` (name), ``micro_batches``.
 
         Raises JobError, DataError, UserCodeError."""
         self._page.write("preparing", 0)
@@ -59,15 +60,15 @@ class Member:
         if threads is not None:
             set_threads(threads)
         self._built = build(job)
-        if host_store:
+        if host_store is not None:
             from gdist.worker.connect import host_store as open_store
 
-            self._store = open_store()
+            self._store = open_store(host_store)
         self._page.write("prepared", 0)
         return {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "store": ("127.0.0.1", self._store.port) if self._store is not None else None,
+            "store": (host_store, self._store.port) if self._store is not None else None,
             "job": self.name,
             "micro_batches": self._built.plan.micro_batches,
         }
@@ -123,6 +124,14 @@ class Member:
         """Ends this worker's part in its generation: its peers are told at once. Idempotent."""
         if self._built is not None:
             self._built.engine.leave()
+
+    def close(self) -> None:
+        """Leaves for good: nothing of this member goes on in other threads."""
+        self.leave()
+        if self._built is not None:
+            self._built.feed.close()
+            if self._built.validation is not None:
+                self._built.validation.close()
 
     @property
     def built(self) -> Built:
@@ -182,6 +191,8 @@ class Member:
         self._say_started(built, membership, progress.step)
 
     def _say_started(self, built: Built, membership: Membership, step: int) -> None:
+        from gdist.job.micro_batches import explain_accumulate
+
         plan, job = built.plan, built.job
         self.outbox.event(
             "started", run=self._folder.name if self._folder else self.name, job=self.name, job_file=self.order.job_file,
@@ -192,6 +203,8 @@ class Member:
             total_steps=built.total_steps, epochs=dict([job.last] if job.last else []).get("epochs"), step=step,
             resumed=self.order.resume,
         )  # fmt: skip
+        if job.accumulate is not None:
+            self.outbox.event("explained", text=explain_accumulate(job.accumulate, plan.batch_size))
         if built.findings.unmergeable and not job.exact and job.merge == "auto" and membership.size < plan.micro_batches:
             self.outbox.event("explained", text=f"every micro-batch is a pass of its own: {built.findings.unmergeable}")
         if built.findings.without_gradient:

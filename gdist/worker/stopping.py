@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from gdist.errors import JobError
+
 if TYPE_CHECKING:
     from gdist.job.stopping import Stop
 
@@ -25,6 +27,11 @@ class StopRules:
         rules = self._rules
         best, reason = False, None
         measured = _metric(rules.metric, train, validation)
+        if measured is None and rules.watches:
+            raise JobError(
+                f"stop.metric watches {rules.metric}, which no evaluation measures",
+                help=f"measured: {', '.join(['train.loss', *(f'validation.{name}' for name in validation or ())])}",
+            )
         if measured is not None and not math.isnan(measured):
             best = self._best is None or (measured < self._best if rules.lower_is_better else measured > self._best)
             self._without_improvement = 0 if best else self._without_improvement + 1
