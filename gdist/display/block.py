@@ -78,9 +78,10 @@ def _head(standing: Standing, width: int, now: float) -> Text:
     elif left is not None:
         end += f"   {words.duration(left)} left"
     head = Text(f" {standing.run or ''}", style="bold")
-    head.append(f"   epoch {words.of(standing.epoch, standing.epochs)}", style="not bold")
-    head.append(f"   step {words.of(standing.step, standing.total_steps)}", style="not bold")
-    head.truncate(max(0, width - len(end) - 2), overflow="crop")
+    for part in (f"epoch {words.of(standing.epoch, standing.epochs)}", f"step {words.of(standing.step, standing.total_steps)}"):
+        if len(head) + len(part) + 4 + len(end) <= width:
+            head.append(f"   {part}", style="not bold")
+    head.truncate(max(0, width - len(end) - 1), overflow="crop")
     head.append(" " * max(1, width - len(head) - len(end)), style="not bold")
     return head.append(end, style="not bold yellow" if quiet > QUIET_S else "not bold")
 

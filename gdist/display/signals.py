@@ -6,7 +6,6 @@ thread is deep inside torch, where no Python handler could run.
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import threading
@@ -62,7 +61,7 @@ class Signals:
     def raise_interrupt(self) -> None:
         """KeyboardInterrupt in the main thread, as soon as it is back in Python; from any thread."""
         self._raising = True
-        _thread.interrupt_main()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # wakes it, even where it waits for a lock
 
     def _noticed(self, number: int, frame: object) -> None:
         """The work is the listener's; but without a handler Python would write nothing to the wake-up descriptor."""
