@@ -223,7 +223,7 @@ class Controller:
             return self._end(End(error=error))
         self._chronicle.open(folder)
         run_dir = str(folder.path.resolve())
-        store = self._store_address()
+        store = seats[0].hello.get("store")
         for slot in range(workers):
             place = Membership(generation=generation, rank=slot, size=workers, store=store, run_dir=run_dir)
             self._post(f"worker-{slot}", Join(place))
@@ -244,18 +244,6 @@ class Controller:
             "workers": {k: {"host": s.hello["host"], "pid": s.hello["pid"]} for k, s in enumerate(self._course.seats)},
             "written": time.time(),
         }
-
-    def _store_address(self) -> tuple[str, int] | None:
-        """Slot 0 hosts the store; on one machine it is reached by loopback."""
-        store = self._course.seats[0].hello.get("store")
-        if store is None or len(set(self._nodes.values())) <= 1:
-            return tuple(store) if store else None
-        import ray
-
-        nodes: Any = ray.nodes
-        node = self._nodes["worker-0"]
-        address = next(n["NodeManagerAddress"] for n in nodes() if n["NodeID"] == node)
-        return (address, store[1])
 
     def _end(self, end: End) -> None:
         if self._outcome is not None:

@@ -99,9 +99,16 @@ class _Run:
     def _start_workers(self) -> None:
         ray, each = self._ray, self._each
         worker = ray.remote(WorkerActor)
+        one_machine = self._group is None or len(self._nodes()) == 1
         for slot in range(each.workers):
             given = Assignment(
-                run_id=self._run_id, slot=slot, incarnation=0, order=self._order, folder=os.getcwd(), threads=each.threads
+                run_id=self._run_id,
+                slot=slot,
+                incarnation=0,
+                order=self._order,
+                folder=os.getcwd(),
+                threads=each.threads,
+                one_machine=one_machine,
             )
             options = {"name": worker_name(self._run_id, slot, 0), "num_cpus": each.cpus, "num_gpus": each.gpus}
             if self._group is not None:
@@ -109,6 +116,12 @@ class _Run:
 
                 options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(self._group, slot)
             self._workers.append(worker.options(**_DETACHED, **options).remote(given))
+
+    def _nodes(self) -> set[str]:
+        """The nodes on which there is room for the workers."""
+        from ray.util.placement_group import placement_group_table
+
+        return set(placement_group_table(self._group)["bundles_to_node_id"].values())
 
     def _start_controller(self) -> None:
         charge = Charge(

@@ -34,7 +34,8 @@ KEPT_REFERENCES = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """What the driver gives a worker. ``folder``: where the user's command ran; ``threads`` of torch's kernels."""
+    """What the driver gives a worker. ``folder``: where the user's command ran; ``threads`` of torch's kernels;
+    ``one_machine``: all workers are on this one, so that they meet on loopback."""
 
     run_id: str
     slot: int
@@ -42,6 +43,7 @@ class Assignment:
     order: records.Order
     folder: str
     threads: int
+    one_machine: bool
 
 
 class WorkerActor:
@@ -95,7 +97,7 @@ class WorkerActor:
 
     def _obey(self, member: Member) -> None:
         try:
-            hello = member.prepare(host_store=self._post.slot == 0)
+            hello = member.prepare(host_store=self._store_host() if self._post.slot == 0 else None)
         except BaseException as error:
             self._report("failed", error=_as_gdist(error).to_dict(), step=0)
         else:
@@ -118,6 +120,12 @@ class WorkerActor:
                     self._report("saved", step=member.save())
                 except BaseException as error:
                     self._report("saved", step=member.step, error=_as_gdist(error).to_dict())
+
+    def _store_host(self) -> str:
+        import ray
+
+        address: Any = ray.util.get_node_ip_address
+        return "127.0.0.1" if self._post.one_machine else str(address())
 
     def _receive(self, order: Order) -> None:
         if isinstance(order, WishFor):

@@ -44,7 +44,7 @@ def loss(model, batch):
 
 
 def regression(folder: Path, name: str = "regression", *, fields: str, before: str = "", loss: str = '"mse"') -> str:
-    """The path of a job file: a small regression with ``fields`` of the job; ``before``: code that runs as the file is loaded."""
+    """The path of a job file: a small regression with ``fields``; ``before``: code that runs as the file is loaded."""
     path = folder / f"{name}.py"
     path.write_text(_REGRESSION.format(fields=fields, before=before, loss=loss))
     return str(path)

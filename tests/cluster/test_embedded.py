@@ -1,0 +1,78 @@
+"""Runs with a Ray of their own: quiet, on loopback, and gone with them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gdist.cluster import reaper
+from tests.cluster import job_files
+from tests.cluster.conftest import until_empty
+from tests.cluster.runs import start_driver, until_event
+
+LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Of a user who has never used Ray: no token, no cluster named."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {"HOME": str(tmp_path / "home")}
+
+
+def test_a_killed_driver_takes_all_of_its_ray_along(tmp_path: Path, environment: dict[str, str]) -> None:
+    driver = start_driver(job_files.regression(tmp_path, fields=job_files.ENDLESS), tmp_path, environment=environment)
+    until_event(driver, "first_step")
+    family = {pid: reaper.birth(pid) for pid in reaper.descendants(driver.pid)}
+    titles = {name(pid) for pid in family}
+    assert {"raylet", "gcs_server"} <= titles
+    assert listening_elsewhere(set(family)) == []
+    driver.kill()
+    driver.communicate()
+    assert until_empty(lambda: [pid for pid, born in family.items() if reaper.birth(pid) == born], seconds=5) == []
+
+
+def test_a_finished_run_leaves_no_process_and_no_word_of_ray(tmp_path: Path, environment: dict[str, str]) -> None:
+    job = job_files.regression(tmp_path, fields="micro_batches=4, epochs=1")
+    script = f"""
+import os
+from gdist.cluster import reaper
+from gdist.cluster.driver import train_on_ray
+from gdist.records import Interrupt, Order
+order = Order(job_file={job!r}, runs_root={str(tmp_path / "runs")!r})
+result = train_on_ray(order, workers=None, address=None, watch=lambda _: None, interrupt=Interrupt())
+print(result["status"], result["workers"], reaper.descendants(os.getpid()))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=100)
+    assert ended.stderr == ""
+    assert ended.stdout == "done 2 []\n"
+
+
+def name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def listening_elsewhere(pids: set[int]) -> list[str]:
+    """TCP sockets of ``pids`` that listen on another address than loopback, as the kernel writes them."""
+    listening = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":  # LISTEN
+                listening[fields[9]] = fields[1]
+    owned = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                target = os.readlink(link)
+            except OSError:
+                continue
+            if target.startswith("socket:["):
+                owned.add(target[8:-1])
+    return [address for inode, address in listening.items() if inode in owned and address.partition(":")[0] not in LOOPBACK]
