@@ -134,7 +134,7 @@ def resume_order(
 ) -> Order:
     """The order that goes on with ``run``. Raises UsageError, with why, where that has no meaning; RunNotFound."""
     from gdist.run.find import find_run
-    from gdist.run.resume import check_changes, check_end, check_job, joined
+    from gdist.run.resume import changed, check_changes, check_end, check_job, joined
 
     folder = find_run(run, root=runs)
     folder.hold()  # now rather than when all is started; whoever trains it holds it again
@@ -150,15 +150,18 @@ def resume_order(
             help=f'make it again there, and: train(job, resume="{run}")',
         )
     check_changes(before, overrides)
+    given = changed(overrides)
     if job_file is None:
         from gdist.job.describe import describe
         from gdist.job.overrides import apply_overrides
 
-        check_job(before, describe(apply_overrides(job, overrides)))  # type: ignore[arg-type]
+        now = describe(apply_overrides(job, overrides))  # type: ignore[arg-type]
+        check_job(before, now)
+        given = {field: value for field, value in now.items() if value != before.get(field)}
     result = folder.result()
     steps = result["steps"] if result else max((int(line["step"]) for line in folder.metrics("step")), default=0)
     per_epoch = [each["steps_per_epoch"] for each in folder.events() if each.get("event") == "started"]
-    check_end(overrides, run=folder.name, result=result, steps=steps, steps_per_epoch=per_epoch[-1] if per_epoch else None)
+    check_end(given, run=folder.name, result=result, steps=steps, steps_per_epoch=per_epoch[-1] if per_epoch else None)
     return Order(
         job_file=str(job_file) if job_file is not None else None,
         job=job if job_file is None else None,

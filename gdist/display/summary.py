@@ -28,6 +28,9 @@ def summary(result: dict[str, Any], standing: Standing) -> list[str]:
         (label(name), words.number(value) + _best(standing, name, value))
         for name, value in (result.get("validation") or {}).items()
     ]
+    if result.get("wall_seconds"):
+        workers = words.plural(int(result.get("workers") or standing.workers or 1), "worker")
+        facts.append(("time", f"{words.duration(result['wall_seconds'])} with {workers}"))
     facts.append(("run folder", words.path(run_dir)))
     if result.get("status") != "done":
         saved = max((place.step for place in list_checkpoints(run.checkpoints)), default=None)
@@ -51,9 +54,7 @@ def _head(result: dict[str, Any], standing: Standing) -> str:
     of = f" of {standing.total_steps:,}" if status != "done" and standing.total_steps else ""
     taken = f"{steps:,}{of} step{'' if (standing.total_steps if of else steps) == 1 else 's'}{epochs}"
     how = "is done" if status == "done" else "was interrupted" if result.get("reason") == "interrupted" else "was stopped"
-    time = words.duration(result["wall_seconds"]) if result.get("wall_seconds") else None
-    workers = words.plural(int(result.get("workers") or standing.workers or 1), "worker")
-    return f"{standing.run or 'the run'} {how}: {taken}" + (f" in {time} with {workers}" if time else "")
+    return f"{standing.run or 'the run'} {how}: {taken}"
 
 
 def _best(standing: Standing, name: str, now: float) -> str:

@@ -53,18 +53,23 @@ def check_job(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
             raise _refused(field, why, where=f"job.{field}: {now}", was=was)
 
 
+def changed(overrides: Sequence[str]) -> dict[str, Any]:
+    """What the overrides set, by path."""
+    words = (word.partition("=") for word in overrides)
+    return {path: text if _number(text) is None else _number(text) for path, _, text in words}
+
+
 def check_end(
-    overrides: Sequence[str], *, run: str, result: Mapping[str, Any] | None, steps: int, steps_per_epoch: int | None
+    given: Mapping[str, Any], *, run: str, result: Mapping[str, Any] | None, steps: int, steps_per_epoch: int | None
 ) -> None:
     """Raises UsageError where nothing is left to train: the run is done, and no later end is given.
 
-    ``result``: result.json, None if the run was killed; ``steps``: taken so far.
+    ``given``: the fields that are to change; ``result``: result.json, None if the run was killed; ``steps``: taken so far.
     """
-    given = {path: _number(text) for path, _, text in (word.partition("=") for word in overrides)}
     taken = f"{steps} steps" + (f", {steps / steps_per_epoch:.4g} epochs" if steps_per_epoch else "")
     for end, each in (("epochs", steps_per_epoch), ("steps", 1)):
         wanted = given.get(end)
-        if wanted is not None and each is not None and wanted * each <= steps:
+        if isinstance(wanted, int) and each is not None and wanted * each <= steps:
             mend = f"give more: gdist resume {run} {end}={2 * max(1, -(-steps // each))}"
             raise UsageError(f"{end}={wanted} lies behind: run `{run}` has taken {taken}", help=mend)
     if result is None or result.get("status") != "done" or any(end in given for end in _ENDS):
@@ -72,7 +77,7 @@ def check_end(
     if result.get("reason") == "all steps taken":
         more = f"epochs={2 * max(1, steps // steps_per_epoch)}" if steps_per_epoch else f"steps={2 * steps}"
         raise UsageError(f"run `{run}` is complete: it has taken {taken}", help=f"to go further: gdist resume {run} {more}")
-    if not any(path.startswith("stop.") for path in given):
+    if not any(path.partition(".")[0] == "stop" for path in given):
         raise UsageError(
             f"run `{run}` is complete: {result.get('reason')}",
             help="loosen the rule that ended it (stop.NAME=VALUE), or give a later end (epochs=N)",

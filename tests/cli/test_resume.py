@@ -110,15 +110,15 @@ def test_an_override_that_says_what_the_job_says_is_let_through() -> None:
 
 
 def test_a_run_that_was_killed_or_stopped_is_never_complete() -> None:
-    check_end([], run="r", result=None, steps=15, steps_per_epoch=5)
-    check_end([], run="r", result={"status": "stopped"}, steps=15, steps_per_epoch=5)
+    check_end({}, run="r", result=None, steps=15, steps_per_epoch=5)
+    check_end({}, run="r", result={"status": "stopped"}, steps=15, steps_per_epoch=5)
 
 
 def test_a_run_that_its_own_rule_has_ended_goes_on_where_the_rule_is_loosened() -> None:
     result = {"status": "done", "reason": "validation.loss has not improved for 3 evaluations"}
-    check_end(["stop.patience=9"], run="r", result=result, steps=15, steps_per_epoch=5)
+    check_end({"stop.patience": 9}, run="r", result=result, steps=15, steps_per_epoch=5)
     with pytest.raises(Exception, match=r"complete: validation\.loss has not improved"):
-        check_end(["optimizer.lr=1"], run="r", result=result, steps=15, steps_per_epoch=5)
+        check_end({"optimizer.lr": 1}, run="r", result=result, steps=15, steps_per_epoch=5)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_run_ends_with_0_and_a_summary_that_says_how_to_go_on(whole: tuple[Pat
     assert lines[0] == "hello from the job file"
     assert lines[1] == "tiny in runs/tiny: 178 parameters, 160 samples (40 to validate), 15 steps in 3 epochs"
     assert any(line.startswith("step 15/15  training loss 0.") and "accuracy" in line for line in lines)
-    assert "tiny is done: 15 steps, 3 epochs in " in done.stdout
+    assert "tiny is done: 15 steps, 3 epochs\n" in done.stdout
     assert "  run folder       runs/tiny\n  to go on         gdist resume tiny epochs=6\n" in done.stdout
     result = result_of(folder / "runs" / "tiny")
     assert (result["status"], result["steps"]) == ("done", 15)

@@ -134,11 +134,12 @@ def test_the_summary_has_losses_time_place_and_the_way_on(standing: Standing, ru
     assert (
         "\n".join(summary(result(run_dir=str(run.path)), standing))
         == """
-digits is done: 240 steps, 20 epochs in 1m12s with 2 workers
+digits is done: 240 steps, 20 epochs
 
   training loss    0.0213
   validation loss  0.0512   best 0.3981 in epoch 2
   accuracy         0.8972   best 0.9028 in epoch 1
+  time             1m12s with 2 workers
   run folder       runs/digits
   to go on         gdist resume digits epochs=40"""
     )
@@ -148,7 +149,7 @@ def test_the_summary_of_a_stopped_run_says_why_and_from_where_it_goes_on(standin
     stopped = result(status="stopped", reason="asked to end by SIGTERM", steps=24, epochs=2.0, run_dir=str(run.path))
     lines = summary(stopped, standing)
     assert lines[1:3] == [
-        "digits was stopped: 24 of 240 steps, 2 epochs in 1m12s with 2 workers",
+        "digits was stopped: 24 of 240 steps, 2 epochs",
         "because: asked to end by SIGTERM",
     ]
     assert lines[-2:] == ["  checkpoint       none", "  to go on         gdist resume digits"]
