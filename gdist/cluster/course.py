@@ -1,6 +1,6 @@
 """The course of a run: which worker is where, and what follows from what has happened. No clock, no Ray, no file inside.
 
-    starting -> ready -> training -> returned          each worker
+    starting -> ready -> training -> returned -> left  each worker; or failed, or dead
     forming -> training -> settling -> saving -> over  the run; the middle two only if it fails
 
 Events come in by the ``on_`` methods with ``now`` (monotonic s); each returns what is to be done. When a worker fails or dies
@@ -63,7 +63,7 @@ Phase = Literal["forming", "training", "settling", "saving", "over"]
 class Seat:
     """What is known of one worker."""
 
-    state: Literal["starting", "ready", "training", "returned", "failed", "dead"] = "starting"
+    state: Literal["starting", "ready", "training", "returned", "left", "failed", "dead"] = "starting"
     hello: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     result: dict[str, Any] | None = None
@@ -103,7 +103,7 @@ class Course:
         seat.state, seat.result, seat.step = "returned", result, int(result.get("steps") or 0)
         if self.phase == "training":
             self._deadline = min(self._deadline, now + JOIN_S)
-            if all(s.state == "returned" for s in self.seats):
+            if all(s.state in ("returned", "left") for s in self.seats):
                 return self._over(End(result=self.seats[0].result, step=seat.step))
         return self._proceed(now)
 
@@ -118,10 +118,10 @@ class Course:
         seat = self.seats[slot]
         if seat.state == "dead" or self.phase == "over":
             return []
-        had_returned = seat.state == "returned"
-        seat.state = "dead"
-        if had_returned and slot != 0:
+        if seat.state == "returned" and slot != 0:
+            seat.state = "left"
             return []  # its part was done
+        seat.state = "dead"
         if self.phase == "saving" and slot == self._saver:
             return self._save_with_another(now)
         if self.phase == "forming":

@@ -21,8 +21,9 @@ from gdist.cluster.controller import Controller
 from gdist.cluster.death import start_time
 from gdist.cluster.lease import ORPHAN_S
 from gdist.cluster.names import NAMESPACE, controller_name, new_run_id, worker_name
+from gdist.cluster.output import hold_pipe, pipe_path
 from gdist.cluster.placement import Share, release, reserve, share
-from gdist.cluster.scratch import remove_abandoned, scratch_path
+from gdist.cluster.scratch import enter_scratch, remove_abandoned, remove_scratch, scratch_path
 from gdist.cluster.session import Session, open_session
 from gdist.cluster.worker_actor import Assignment, WorkerActor
 from gdist.errors import DeadlineExceeded, GdistError, RunFailed
@@ -73,6 +74,7 @@ class _Run:
         self._controller: Any = None
         self._workers: list[Any] = []
         self._run_dir: str | None = None
+        self._held: list[int] = []  # descriptors: the scratch folder's lock, the workers' pipes
         self._error: GdistError | None = None
         self._lives: dict[Any, int] = {}  # the reference to a worker's life -> its slot
 
@@ -99,6 +101,8 @@ class _Run:
     def _start_workers(self) -> None:
         ray, each = self._ray, self._each
         worker = ray.remote(WorkerActor)
+        scratch, lock = enter_scratch(self._run_id)
+        self._held = [lock, *(hold_pipe(pipe_path(scratch, slot, 0)) for slot in range(each.workers))]
         one_machine = self._group is None or len(self._nodes()) == 1
         for slot in range(each.workers):
             given = Assignment(
@@ -215,6 +219,9 @@ class _Run:
         for handle in (*self._workers, self._controller):
             if handle is not None:
                 ray.kill(handle, no_restart=True)
+        for descriptor in self._held:
+            os.close(descriptor)
+        remove_scratch(self._run_id)
         if not self._session.embedded:
             release(self._run_id)
 

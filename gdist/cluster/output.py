@@ -41,13 +41,18 @@ def capture_output(path: Path) -> None:
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
 
 
+def hold_pipe(path: Path) -> int:
+    """A reading end that nobody reads: what a worker prints before it dies stays in the pipe until its agent comes."""
+    with contextlib.suppress(FileExistsError):
+        os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
 class OutputReader:
     """The agent's side: never waits, passes whole lines on, remembers the last ones."""
 
     def __init__(self, path: Path, *, remember: int = 60) -> None:
-        with contextlib.suppress(FileExistsError):
-            os.mkfifo(path, 0o600)
-        self.handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.handle = hold_pipe(path)
         self.last: deque[str] = deque(maxlen=remember)
         self._rest = b""
         self._lines: list[str] = []

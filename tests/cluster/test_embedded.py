@@ -32,7 +32,7 @@ def test_a_killed_driver_takes_all_of_its_ray_along(tmp_path: Path, environment:
     assert listening_elsewhere(set(family)) == []
     driver.kill()
     driver.communicate()
-    assert until_empty(lambda: [pid for pid, born in family.items() if reaper.birth(pid) == born], seconds=5) == []
+    assert until_empty(lambda: [f"{pid} {name(pid)}" for pid, born in family.items() if reaper.birth(pid) == born]) == []
 
 
 def test_a_finished_run_leaves_no_process_and_no_word_of_ray(tmp_path: Path, environment: dict[str, str]) -> None:

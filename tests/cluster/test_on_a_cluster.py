@@ -43,7 +43,7 @@ def test_two_workers_on_ray_train_the_model_of_one_process(head: Head, tmp_path:
     assert [line["step"] for line in seen.lines if line["kind"] == "step"] == list(range(1, 33))
     names = [event["event"] for event in seen.events]
     assert [name for name in names if name in ("started", "first_step", "finished")] == ["started", "first_step", "finished"]
-    assert sorted(seen.output) == [(0, "512"), (1, "512")]
+    assert sorted(seen.output) == [(0, "made of 512 rows"), (1, "made of 512 rows")]
     assert {"job.json", "source", "metrics.jsonl", "events.jsonl", "model.safetensors", "control.json"} <= set(
         os.listdir(seen.run_dir)
     )
@@ -69,6 +69,13 @@ def test_a_killed_worker_ends_the_run_within_two_seconds_with_a_checkpoint_of_th
     assert seen.named("worker_lost")[0]["worker"] == victim
     assert seen.result()["status"] == "failed"
     assert seen.checkpoints() == [f"step-{seen.result()['steps']:08d}"]
+
+
+def test_a_worker_that_crashes_as_the_job_is_loaded_is_lost_with_its_last_words(head: Head, tmp_path: Path) -> None:
+    crash = 'import os; print("about to crash"); os.abort()'
+    with pytest.raises(WorkerLost) as lost:
+        train(job_files.regression(tmp_path, fields="epochs=1", before=crash), tmp_path, Seen(), address=head.address)
+    assert "killed by SIGABRT" in str(lost.value) or "Fatal Python error: Aborted" in str(lost.value)
 
 
 def test_an_exception_on_one_worker_ends_the_run_once_with_the_users_own_line(head: Head, tmp_path: Path) -> None:
