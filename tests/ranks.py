@@ -26,7 +26,7 @@ class Ranks:
         self._calls = itertools.count(1)
 
     def run(self, function: Callable[..., Any], size: int, *args: Any, carrier: str) -> list[Any]:
-        """``function(collective, *args)`` in ``size`` processes; raises AssertionError with the traceback of one that failed."""
+        """``function(collective, *args)`` in ``size`` processes; raises AssertionError with a traceback."""
         self._start(size)
         call = next(self._calls)
         for rank in range(size):

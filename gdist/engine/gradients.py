@@ -65,7 +65,8 @@ class Gradients:
         self._hooks: list[Any] = []
         if self._overlap:
             for i, parameter in enumerate(parameters.parameters):
-                self._hooks.append(parameter.register_post_accumulate_grad_hook(self._arrived(i)))
+                hook = parameter.register_post_accumulate_grad_hook(self._arrived(i))  # type: ignore[no-untyped-call]
+                self._hooks.append(hook)
 
     @property
     def has_gradient(self) -> list[bool]:

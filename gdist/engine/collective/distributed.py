@@ -121,7 +121,7 @@ class Distributed:
 
 
 def _gloo(store: Store, rank: int, size: int, deadline_s: float, host: str | None) -> Any:
-    options = ProcessGroupGloo._Options()
+    options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]
     device = ProcessGroupGloo.create_device(hostname=host) if host else ProcessGroupGloo.create_default_device()
     options._devices = [device]
     options._timeout = timedelta(seconds=deadline_s)

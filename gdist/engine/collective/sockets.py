@@ -92,7 +92,7 @@ class Sockets:
 
     def _reduce_in_slices(self, flat: Tensor) -> None:
         width = SLICE_BYTES // flat.element_size()
-        blocks = [block.split(-(-block.numel() // self.size)) for block in flat.split(width * self.size)]
+        blocks = [block.split(-(-block.numel() // self.size)) for block in flat.split(width * self.size)]  # type: ignore[no-untyped-call]
         blocks = [[*block, *[flat[:0]] * (self.size - len(block))] for block in blocks]
         received = self._received(width, flat.dtype)
         for i in range(len(blocks) + 1):
