@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--name")
     parser.add_argument("--runs", default="runs")
     parser.add_argument("--run-dir")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     order = Order(
         job_file=given.job, overrides=tuple(given.overrides), name=given.name, runs_root=given.runs, run_dir=given.run_dir
     )
