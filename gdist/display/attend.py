@@ -21,7 +21,8 @@ def attending(display: Display | None, interrupt: Interrupt, *, at_once: Callabl
     def on_first(signal: str) -> None:
         if display is not None:
             again = "Ctrl-C again" if signal == "SIGINT" else "a second signal"
-            display.say(f"stopping at the next step, with a checkpoint; {again} ends at once")
+            how = "stopping at the next step, with a checkpoint" if display.standing.run else "stopping"
+            display.say(f"{how}; {again} ends at once")
 
     def close() -> None:
         if display is not None:

@@ -35,7 +35,7 @@ def summary(result: dict[str, Any], standing: Standing) -> list[str]:
     if result.get("status") != "done":
         saved = max((place.step for place in list_checkpoints(run.checkpoints)), default=None)
         facts.append(("checkpoint", "none" if saved is None else f"step {saved}"))
-    more = f" epochs={2 * round(result.get('epochs') or 1)}" if result.get("status") == "done" else ""
+    more = f" epochs={2 * max(1, round(result.get('epochs') or 1))}" if result.get("status") == "done" else ""
     facts.append(("to go on", how_to_resume(run, more=more)))
     return [*lines, "", *(f"  {name:<{_NAMES}}{value}" for name, value in facts)]
 
@@ -54,7 +54,7 @@ def _head(result: dict[str, Any], standing: Standing) -> str:
     of = f" of {standing.total_steps:,}" if status != "done" and standing.total_steps else ""
     taken = f"{steps:,}{of} step{'' if (standing.total_steps if of else steps) == 1 else 's'}{epochs}"
     how = "is done" if status == "done" else "was interrupted" if result.get("reason") == "interrupted" else "was stopped"
-    return f"{standing.run or 'the run'} {how}: {taken}"
+    return f"{standing.run or 'the run'} {how}: {taken}" if result.get("run_dir") else f"the run {how} before its first step"
 
 
 def _best(standing: Standing, name: str, now: float) -> str:

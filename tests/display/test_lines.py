@@ -163,7 +163,7 @@ def test_a_job_made_in_python_is_gone_on_with_in_python(standing: Standing, run:
 
 def test_a_run_that_never_began_has_no_numbers() -> None:
     stopped = {"status": "stopped", "reason": "interrupted", "steps": 0}
-    assert summary(stopped, Standing()) == ["", "the run was interrupted: 0 steps"]
+    assert summary(stopped, Standing()) == ["", "the run was interrupted before its first step"]
 
 
 def printed(error: BaseException, **how: Any) -> str:
