@@ -12,10 +12,7 @@ import torch
 from stopwatch import Stopwatch
 from workloads import SEED, WORKERS, WORKLOADS, loss
 
-from gdist.data.batch import Batch
-from gdist.data.tensors import Tensors
-from gdist.job.callback import Callback
-from gdist.job.job import Job
+from gdist import Batch, Callback, Job, Tensors
 
 workload = WORKLOADS[os.environ.get("BENCH_WORKLOAD", "mlp")]
 watch = Stopwatch.of(workload, path=os.environ.get("BENCH_RESULT"))

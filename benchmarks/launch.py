@@ -1,6 +1,6 @@
 """Starts a contender's processes as torchrun would (the same environment, without its agent), and waits for all of them.
 
-Each worker gets one thread. A process that fails, or a run that takes longer than ``limit_s``, ends the others.
+Each worker gets one thread. A process that fails, or a run that takes longer than LIMIT_S, ends the others.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,21 @@ class Failed(Exception):
 
 
 def run(
-    command: list[str], *, ranks: int | None, env: dict[str, str] | None = None, limit_s: float = LIMIT_S
+    command: list[str],
+    *,
+    ranks: int | None,
+    env: dict[str, str],
+    read: Callable[[Path], dict[str, Any]] = lambda result: json.loads(result.read_text()),
 ) -> dict[str, Any]:
-    """Runs ``command`` with ``{result}`` replaced by a file's path; what the command wrote there, and ``started_at``.
-    ``ranks``: how many processes to start with torchrun's variables; None: one process that starts its own workers."""
+    """Runs ``command`` with ``{result}`` replaced by a file's path; what it wrote there, by ``read``, and ``started_at``.
+
+    ``ranks``: how many processes to start with torchrun's variables; None: one process that starts its own workers. Raises
+    Failed where there is no result; with one its time is known, and a crash while it left (of DDP's threads) does not matter.
+    """
     with tempfile.TemporaryDirectory() as folder:
         result, log = Path(folder, "result.json"), Path(folder, "log")
         command = [part.replace("{result}", str(result)) for part in command]
-        shared = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "BENCH_RESULT": str(result)} | env
+        shared = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "BENCH_RESULT": str(result)}
         port = _free_port()
         places = [_place(rank, ranks, port=port) for rank in range(ranks)] if ranks else [{}]
         started_at = time.time()
@@ -41,7 +49,7 @@ def run(
             processes = [
                 subprocess.Popen(
                     [sys.executable, *command],
-                    env=shared | place,
+                    env=shared | place | env,
                     cwd=folder,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -50,13 +58,14 @@ def run(
                 for place in places
             ]
             try:
-                _wait(processes, deadline=time.monotonic() + limit_s)
+                _wait(processes, deadline=time.monotonic() + LIMIT_S)
             finally:
                 for process in processes:
-                    _end(process)
-        if not result.exists():  # else its time is known, and a crash while it left (DDP's threads) does not matter
-            raise Failed(" ".join(command) + "\n" + log.read_text(errors="replace")[-2000:])
-        return json.loads(result.read_text()) | {"started_at": started_at}
+                    end(process)
+        try:
+            return read(result) | {"started_at": started_at}
+        except (OSError, ValueError) as error:
+            raise Failed(" ".join(command) + "\n" + log.read_text(errors="replace")[-2000:]) from error
 
 
 def _place(rank: int, size: int, *, port: int) -> dict[str, str]:
@@ -87,7 +96,7 @@ def _wait(processes: list[subprocess.Popen[bytes]], *, deadline: float) -> None:
         time.sleep(0.02)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """Ends the process and its session: a driver's children as well."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -7,6 +7,9 @@ A round runs each contender once, in fresh processes, one after the other, in an
 ``ms`` of a contender: the median over rounds of its wall-clock time per step. Machines drift, so ratios are taken round by
 round, contender / gdist, and their median is quoted: 1.2 means that the contender's step takes 1.2 times as long as gdist's.
 ``best_guide`` and ``best_tuned`` are the peers with the smallest ms among those run as their guide says, and tuned.
+
+The peers talk through Gloo, and so does ``gdist_gloo``; ``gdist`` as it comes uses sockets of its own where all workers are
+on one host. ``limit`` is a loop written by hand for the same work, on Gloo, without any of a trainer's duties.
 """
 
 from __future__ import annotations
@@ -24,7 +27,13 @@ import launch
 
 GUIDES = ["ddp", "accelerate", "lightning", "ray_train"]
 TUNED = [f"{peer}_tuned" for peer in GUIDES]
-CONTENDERS = ["gdist", "gdist_exact", *(name for pair in zip(GUIDES, TUNED, strict=True) for name in pair), "limit"]
+CONTENDERS = [
+    "gdist",
+    "gdist_exact",
+    "gdist_gloo",
+    *(name for pair in zip(GUIDES, TUNED, strict=True) for name in pair),
+    "limit",
+]
 WORKLOADS = ["mlp", "gpt", "wide"]
 
 Round = dict[str, float]
@@ -50,6 +59,8 @@ def measure(contender: str, workload: str, *, warm_up: int | None, steps: int | 
     else:
         command = [str(launch.HERE / "contender.py"), contender, workload, "--result", "{result}"]
     wanted = {"BENCH_WORKLOAD": workload, "BENCH_WARM_UP": str(warm_up or ""), "BENCH_STEPS": str(steps or "")}
+    if contender == "gdist_gloo":
+        wanted["LOCAL_WORLD_SIZE"] = "1"  # as if the workers were on two hosts: they do not use their own sockets
     return launch.run(command, ranks=None if contender.startswith("ray_train") else 2, env=wanted)["ms"]
 
 
