@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gdist.engine.backward import backward
 from gdist.engine.collective import Collective
 from gdist.engine.flat import FlatParameters, Layout
 from gdist.engine.gradients import FlatGradients
@@ -54,7 +55,7 @@ class ExactGradients:
         return self._leaf[self._split :].zero_()
 
     def add(self, mean: Tensor, coefficient: Tensor, *, part: int, last: bool) -> None:
-        torch.autograd.backward(mean, coefficient, inputs=self._only)
+        backward(mean, coefficient, only=self._only)
         leaf, self._leaf = self._leaf, None
         assert leaf is not None, "extra() makes the leaf that add() fills"
         into: list[Tensor] = []

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gdist.engine.backward import backward
 from gdist.engine.collective import Collective, Pending
 from gdist.engine.flat import FlatParameters, Layout, aligned
 from gdist.errors import JobError
@@ -86,7 +87,7 @@ class Gradients:
         if self._overlap and last:
             self._missing = [stop - first for first, stop in self._buckets]
             self._last_pass = True
-        torch.autograd.backward(mean, coefficient, inputs=self._only)
+        backward(mean, coefficient, only=self._only)
         self._last_pass = False
         for bucket in range(self._launched, len(self._buckets)):
             self._collect(bucket)
