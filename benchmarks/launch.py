@@ -41,7 +41,8 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         result, log = Path(folder, "result.json"), Path(folder, "log")
         command = [part.replace("{result}", str(result)) for part in command]
-        shared = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE), "BENCH_RESULT": str(result)}
+        path = f"{HERE}:{HERE.parent}"  # the gdist that lies beside these files, whichever is installed
+        shared = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "BENCH_RESULT": str(result)}
         port = _free_port()
         places = [_place(rank, ranks, port=port) for rank in range(ranks)] if ranks else [{}]
         started_at = time.time()

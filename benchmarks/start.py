@@ -28,7 +28,7 @@ CONTENDERS = ["gdist_cold", "gdist_warm", "gdist_torchrun", "ray_init", "torchru
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--rdzv-backend", "c10d"]
 JOB, CONTENDER = str(launch.HERE / "job.py"), str(launch.HERE / "contender.py")
 PEER = ["mlp", "--result", "{result}"]
-GDIST = ["-m", "gdist", "train", JOB, "--workers", "2", "--plain", "--run-dir", "{result}.run"]
+GDIST = ["-m", "gdist", "train", JOB, "steps=3", "--workers", "2", "--plain", "--run-dir", "{result}.run"]
 HEAD = ["start", "--head", "--block", "--port=0", "--num-cpus=2", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
 HEAD_LIMIT_S = 60.0
 HEAD_SETTLES_S = 4.0
