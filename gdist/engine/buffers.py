@@ -7,12 +7,26 @@ weights, and the weighted mean of the changes is applied when the step commits. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from gdist.engine.flat import Layout
+
+
+@contextmanager
+def keeping_buffers(module: nn.Module) -> Iterator[None]:
+    """Within it buffers may move; afterwards they are what, and where, they were."""
+    kept = [(m, key, b, b.clone()) for m in module.modules() for key, b in m._buffers.items() if b is not None]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for owner, key, buffer, old in kept:
+                buffer.copy_(old)
+                owner._buffers[key] = buffer
 
 
 class MovingBuffers:

@@ -54,13 +54,16 @@ class Control:
         self._rows = self._values[:rows].reshape(size, len(_ROW))
         self._leaves = self._values[rows : rows + leaves].reshape(micro_batches, 2 + MAX_LOGGED)
         self._used = self._values[rows + leaves :]
-        self._names: tuple[str, ...] = ()
+        self._names: tuple[str, ...] | None = None  # of this step's passes; None before the first
+        self._last_names: tuple[str, ...] = ()  # for a worker without a pass in a short step
         self._pending: list[tuple[int, Tensor, Tensor | float]] = []
         self.elements = 2 * len(self._values)
 
     def open(self, cut: Cut, *, phase: int = 0, wishes: int = 0, weights_hash: int | None = None) -> None:
         """Begins a step: writes this worker's row."""
         self._values[:] = 0
+        self._names = None
+        self._pending.clear()
         self._cut, self._phase = cut, phase
         high, low = divmod(weights_hash, 1 << 32) if weights_hash is not None else (0, 0)
         self._rows[self._rank] = (1, self._generation, cut.step, phase, self._plan, 0, high, low, wishes, 0)
@@ -72,7 +75,9 @@ class Control:
             raise JobError(
                 f"the loss logs {len(names)} scalars, at most {MAX_LOGGED} travel with a step", where="Loss(log=...)"
             )
-        self._names = names
+        if self._names not in (None, names):
+            raise self._other_names()
+        self._names = self._last_names = names
         if names:
             self._rows[self._rank, 5] = zlib.crc32("\0".join(names).encode())
         self._pending.append((share.first, mean.detach(), weight))
@@ -104,16 +109,18 @@ class Control:
         halves = summed.cpu().numpy().reshape(2, -1)
         np.add(halves[0], halves[1], out=self._values, dtype=np.float64)
         self._check_rows()
+        names = self._last_names if self._names is None else self._names
         used = self._leaves[: self._cut.micro_batches]
-        means, weights = used[:, 0], used[:, 1]
+        weights = used[:, 1]
+        means = np.where(weights == 0, 0.0, used[:, 0])  # a micro-batch without weight says nothing, nan included
         weight = float(np.cumsum(weights)[-1])  # cumsum adds in order: the same bits however workers shared the leaves
         with np.errstate(invalid="ignore", over="ignore"):
             loss = float(np.cumsum(means * weights)[-1]) / weight if weight else 0.0
-            logged = self._names and np.cumsum(used[:, 2:] * weights[:, None], axis=0)[-1] / (weight or np.nan)
+            logged = names and np.cumsum(used[:, 2:] * weights[:, None], axis=0)[-1] / (weight or np.nan)
         return Report(
             loss=loss,
             weight=weight,
-            log={name: float(logged[k]) for k, name in enumerate(self._names)},
+            log={name: float(logged[k]) for k, name in enumerate(names)},
             has_gradient=self._used > 0,
             wishes=int(np.bitwise_or.reduce(self._rows[:, 8].astype(np.int64))),
             compute_s=tuple(self._rows[:, 9].tolist()),
@@ -128,14 +135,17 @@ class Control:
             self._name_the_odd_one(expected)
         names = self._rows[:, 5]
         if self._names and ((names != names[self._rank]) & (names != 0)).any():
-            raise JobError(
-                "the loss logs different names on different micro-batches",
-                where=f"Loss(log=...): here {', '.join(self._names)}",
-                help="log the same names at every step; use nan where a scalar has no value",
-            )
+            raise self._other_names()
         hashes = self._rows[:, 6:8]
         if not (hashes == hashes[0]).all():
             self._name_the_altered_one(hashes)
+
+    def _other_names(self) -> JobError:
+        return JobError(
+            "the loss logs different names on different micro-batches",
+            where=f"Loss(log=...): here {', '.join(self._names or ()) or 'none'}",
+            help="log the same names for every micro-batch",
+        )
 
     def _name_the_odd_one(self, expected: tuple[int, ...]) -> None:
         for rank, row in enumerate(self._rows):

@@ -7,14 +7,15 @@ engine.step(n)                             ...
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gdist.engine.buffers import MovingBuffers
+from gdist.engine.buffers import MovingBuffers, keeping_buffers
 from gdist.engine.collective import Collective
 from gdist.engine.control import Control
 from gdist.engine.exact import ExactGradients
@@ -81,7 +82,7 @@ class Engine:
         self._exact = exact
         self._digest = digest
         self._buffers = MovingBuffers(replica.module, moving)
-        self._unmerged = Plan(plan.samples, batch_size=plan.batch_size, micro_batches=plan.micro_batches)
+        self._unmerged = plan.unmerged()
         self._transaction = Transaction(replica) if len(parts) > 1 else None
         self._runs: list[Callable[..., StepResult]] = []
         self._sums: list[Sums] = []
@@ -113,12 +114,21 @@ class Engine:
         """All phases of step ``step``; all of its changes are made, or none."""
         if self._transaction is None:
             return self._step(step, wishes, weights_hash)
-        with self._transaction.open():
-            return self._step(step, wishes, weights_hash)
+        with self._transaction.open() as take_back:
+            result = self._step(step, wishes, weights_hash)
+            if result.skipped:  # one of several updates could not be made: none is; but the loss scale has learned
+                scale = self._precision.state()
+                take_back()
+                self._precision.load_state(scale)
+            return result
 
     def _step(self, step: int, wishes: int, weights_hash: int | None) -> StepResult:
         try:
-            results = [run(step, wishes=wishes, weights_hash=weights_hash) for run in self._runs]
+            results: list[StepResult] = []
+            for run in self._runs:
+                results.append(run(step, wishes=wishes, weights_hash=weights_hash))
+                if results[-1].skipped:  # all workers see the same verdict
+                    break
         except BaseException:
             self._buffers.rewind()
             for parameter in self.replica.module.parameters():
@@ -137,8 +147,8 @@ class Engine:
 
             def gather(step: int, **told: Any) -> StepResult:
                 return gather_step(
-                    step, phase=part.phase, number=number, plan=self._unmerged, **place, load=self._load,
-                    streams=self._streams, seed=self._seed, sums=gathered, control=control, **told,
+                    step, phase=part.phase, module=self.replica.module, number=number, plan=self._unmerged, **place,
+                    load=self._load, streams=self._streams, seed=self._seed, sums=gathered, control=control, **told,
                 )  # fmt: skip
 
             return gather
@@ -158,20 +168,22 @@ class Engine:
         return descend
 
 
-def example_contribution(phase: Gather, batch: Any, *, seed: int) -> dict[str, Tensor]:
+def example_contribution(phase: Gather, module: nn.Module, batch: Any, *, seed: int) -> dict[str, Tensor]:
     """What ``phase`` contributes for ``batch``; the shapes that all its contributions must have."""
     device = next(iter(batch.columns.values())).device
     rng = torch.Generator(device=device).manual_seed(seed)
-    with torch.no_grad():
+    with torch.no_grad(), keeping_buffers(module):
         return {name: tensor.detach() for name, tensor in phase.contribute(batch, rng).items()}
 
 
 def _merged(results: Sequence[StepResult], names: Sequence[str]) -> StepResult:
-    """A cycle's results as one: the first phase's loss is the step's, the others' stand in ``log`` under their names."""
-    first = results[0]
-    for name, result in zip(names, results, strict=True):
+    """A cycle's results as one: the loss of the first phase that has one is the step's, the others' stand in ``log`` under
+    their names."""
+    first = next((r for r in results if not math.isnan(r.lr)), results[0])
+    for name, result in zip(names, results, strict=False):  # a cycle that was broken off has fewer results
         if result is not first:
-            first.log.setdefault(f"{name}.loss", result.loss)
+            if not math.isnan(result.lr):
+                first.log.setdefault(f"{name}.loss", result.loss)
             first.log.update(result.log)
             for phase, seconds in result.seconds.items():
                 first.seconds[phase] = first.seconds.get(phase, 0.0) + seconds

@@ -5,12 +5,14 @@ Contributions are summed in float64 along the fixed tree: the same bits at any n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
+from gdist.engine.buffers import keeping_buffers
 from gdist.engine.collective import Collective
 from gdist.engine.control import Control
 from gdist.engine.flat import Layout
@@ -55,6 +57,7 @@ def gather_step(
     step: int,
     *,
     phase: Gather,
+    module: nn.Module,
     number: int,
     plan: Plan,
     rank: int,
@@ -67,7 +70,8 @@ def gather_step(
     wishes: int = 0,
     weights_hash: int | None = None,
 ) -> StepResult:
-    """As ``train_step``, for a Gather phase; ``plan`` must not merge passes. ``loss`` of the result is 0."""
+    """As ``train_step``, for a Gather phase; ``plan`` must not merge passes. The result has no loss (NaN); it is skipped, and
+    nothing applied, where a sum is not finite."""
     clock = Clock()
     cut = plan.cut(step)
     control.open(cut, phase=number, wishes=wishes, weights_hash=weights_hash)
@@ -77,16 +81,20 @@ def gather_step(
         clock.mark("data")
         streams.begin(step=step, phase=number, micro_batch=share.first)
         rng = Generator(device=sums.flat.device).manual_seed(mix(seed, step, number, share.first))
-        sums.add(phase.contribute(batch, rng), part=share.first)
+        with keeping_buffers(module):  # whatever moves in forward is not part of a gathered sum
+            contribution = phase.contribute(batch, rng)
+        sums.add(contribution, part=share.first)
         control.note(share, mean=sums.flat.new_zeros(()), weight=batch.rows, log={})
         clock.mark("forward")
     control.encode(sums.control, has_gradient=(), compute_s=clock.spent("forward"))
     totals = sums.reduce()
     report = control.decode(sums.control)
     clock.mark("reduce")
-    log = {name: float(value) for name, value in (phase.apply(totals) or {}).items()}
+    finite = all(bool(torch.isfinite(total).all()) for total in totals.values())
+    log = {name: float(value) for name, value in (phase.apply(totals) or {}).items()} if finite else {}
     clock.mark("update")
     return StepResult(
-        step=step, epoch=cut.epoch, loss=0.0, grad_norm=0.0, lr=0.0, samples=cut.rows, skipped=False, clipped=False,
+        step=step, epoch=cut.epoch, loss=math.nan, grad_norm=math.nan, lr=math.nan, samples=cut.rows, weight=cut.rows,
+        skipped=not finite, clipped=False,
         wishes=report.wishes, seconds=clock.seconds, compute_s=report.compute_s, log=log,
     )  # fmt: skip

@@ -48,14 +48,18 @@ class Plan:
     """The steps of a run as a pure function of the step's number.
 
     ``samples`` per epoch, ``batch_size`` samples a step, ``micro_batches`` a step (at most ``batch_size``); ``pass_rows`` is
-    the most samples that may be merged into one pass, or None where every micro-batch is a pass of its own.
+    the most samples that may be merged into one pass, or None where every micro-batch is a pass of its own; ``least_rows``: a
+    short batch's last micro-batch with fewer rows joins the one before it (batch norm cannot normalize a single row).
     """
 
-    def __init__(self, samples: int, *, batch_size: int, micro_batches: int, pass_rows: int | None = None) -> None:
+    def __init__(
+        self, samples: int, *, batch_size: int, micro_batches: int, pass_rows: int | None = None, least_rows: int = 1
+    ) -> None:
         self.samples = samples
         self.batch_size = min(batch_size, samples)
         self.micro_batches = min(micro_batches, self.batch_size)
         self.pass_rows = pass_rows
+        self.least_rows = least_rows
         self.steps_per_epoch = -(-samples // self.batch_size)
         self._bounds = tuple(i * self.batch_size // self.micro_batches for i in range(self.micro_batches + 1))
 
@@ -67,6 +71,8 @@ class Plan:
         if rows == self.batch_size:
             return Cut(step, epoch, tuple(start + bound for bound in self._bounds))
         kept = [bound for bound in self._bounds if bound < rows]
+        if len(kept) > 1 and rows - kept[-1] < self.least_rows:
+            kept.pop()
         return Cut(step, epoch, tuple(start + bound for bound in (*kept, rows)))
 
     def passes(self, cut: Cut, *, rank: int, size: int) -> list[Pass]:
@@ -91,6 +97,10 @@ class Plan:
     @functools.lru_cache(maxsize=64)  # noqa: B019  (a plan lives as long as its run)
     def _full_passes(self, rank: int, size: int) -> list[Pass]:
         return self._passes(Cut(0, 0, self._bounds), rank, size)
+
+    def unmerged(self) -> Plan:
+        """The same steps, every micro-batch a pass of its own."""
+        return Plan(self.samples, batch_size=self.batch_size, micro_batches=self.micro_batches, least_rows=self.least_rows)
 
     def even_workers(self) -> list[int]:
         """The worker counts that share a full step's micro-batches evenly."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gdist.engine.buffers import keeping_buffers
 from gdist.engine.precision import Precision
 from gdist.engine.streams import Streams
 from gdist.errors import JobError
@@ -30,10 +31,12 @@ LossFunction = Callable[[Any], Loss | Tensor]
 
 @dataclass(frozen=True)
 class Findings:
-    """``moving``: names of buffers that forward changes; ``unmergeable``: why passes may not be merged, or None;
+    """``moving``: names of buffers that forward changes; ``normalizes``: over the batch (batch norm);
+    ``unmergeable``: why passes may not be merged, or None;
     ``without_gradient``: names of trained parameters that got none; ``loss``: of the first phase; ``log``: its scalars."""
 
     moving: tuple[str, ...]
+    normalizes: bool
     unmergeable: str | None
     without_gradient: tuple[str, ...]
     loss: float
@@ -56,21 +59,25 @@ def probe(
             seeded = _random_state(batch)
             with precision.autocast():
                 mean, _, log = Loss.parts(loss(batch), rows=batch.rows)
-            if not torch.equal(seeded, _random_state(batch)):
+            if any(not torch.equal(a, b) for a, b in zip(seeded, _random_state(batch), strict=True)):
                 reasons.append("it draws random numbers (dropout or its like), and a merged pass would draw others")
+            _refuse_replaced_buffers(module, before)
             moving |= {n for n, (b, old) in before.items() if not torch.equal(b, old)}
             _require_trainable(mean, name)
             torch.autograd.backward(mean)
             got |= {n for n, p in module.named_parameters() if p.grad is not None}
             _refuse_sparse(module)
             first = first or (float(mean.detach()), tuple(sorted(log)))
-        if not _is_additive(module, loss, batch, precision):
+        modes = ("eval",) if reasons or moving else ("eval", "train")  # in train mode only where nothing is random or moves
+        if not all(_is_additive(module, loss, batch, precision, mode) for mode in modes):
             reasons.append(f"its loss ({name}) couples the samples of a batch")
-    if any(isinstance(m, _BatchNorm) for m in module.modules()) or moving:
+    normalizes = any(isinstance(m, _BatchNorm) for m in module.modules())
+    if normalizes or moving:
         reasons.insert(0, "it normalizes over the batch or moves buffers in forward, so a pass is one micro-batch")
     trained = [n for n, p in module.named_parameters() if p.requires_grad]
     return Findings(
         moving=tuple(sorted(moving)),
+        normalizes=normalizes,
         unmergeable=reasons[0] if reasons else None,
         without_gradient=tuple(n for n in trained if n not in got) if losses else (),
         loss=first[0] if first else math.nan,
@@ -78,9 +85,9 @@ def probe(
     )
 
 
-def _random_state(batch: Batch) -> Tensor:
+def _random_state(batch: Batch) -> list[Tensor]:
     device = next(iter(batch.columns.values())).device
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
 def _refuse_collectives(module: nn.Module) -> None:
@@ -102,6 +109,25 @@ def _require_trainable(mean: Tensor, name: str) -> None:
         )
 
 
+def _refuse_replaced_buffers(module: nn.Module, before: dict[str, tuple[Tensor, Tensor]]) -> None:
+    now = dict(module.named_buffers())
+    for name, (buffer, old) in before.items():
+        owner, _, key = name.rpartition(".")
+        where = f"module {owner or '(the model itself)'}"
+        if now.get(name) is not buffer:
+            raise JobError(
+                f"forward replaces the buffer {name} by another tensor",
+                where=where,
+                help=f"write into it: self.{key}.copy_(...)",
+            )
+        if buffer.dtype in (torch.bool, torch.complex64, torch.complex128) and not torch.equal(buffer, old):
+            raise JobError(
+                f"forward changes the buffer {name} of dtype {buffer.dtype}, whose changes cannot be averaged",
+                where=where,
+                help="keep what moves in a floating or integer buffer",
+            )
+
+
 def _refuse_sparse(module: nn.Module) -> None:
     for name, parameter in module.named_parameters():
         if parameter.grad is not None and parameter.grad.is_sparse:
@@ -113,13 +139,14 @@ def _refuse_sparse(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _is_additive(module: nn.Module, loss: LossFunction, batch: Batch, precision: Precision) -> bool:
-    """Whether loss(batch) is the weighted mean of the losses of two parts, in eval mode (no dropout, fixed statistics)."""
+def _is_additive(module: nn.Module, loss: LossFunction, batch: Batch, precision: Precision, mode: str) -> bool:
+    """Whether loss(batch) is the weighted mean of the losses of two parts. A mean that cancels counts as coupled: that
+    costs only merging."""
     if batch.rows < 2:
         return True
     middle = max(1, batch.rows // 3)
     training = {m: m.training for m in module.modules()}
-    module.eval()
+    module.train(mode == "train")
     try:
         with _untouched(module), precision.autocast():
             state = torch.get_rng_state()
@@ -129,25 +156,22 @@ def _is_additive(module: nn.Module, loss: LossFunction, batch: Batch, precision:
                 mean, weight, _ = Loss.parts(loss(part), rows=part.rows)
                 values.append((float(mean), float(weight)))
     finally:
-        for child, mode in training.items():
-            child.training = mode
+        for child, was in training.items():
+            child.training = was
     (whole, total), (left, w_left), (right, w_right) = values
     expected = (left * w_left + right * w_right) / (w_left + w_right) if w_left + w_right else whole
     tolerance = 1e-4 if precision.name in ("fp32", "fp64") else 3e-2
-    return math.isclose(total, w_left + w_right, rel_tol=1e-6) and abs(whole - expected) <= tolerance * max(1.0, abs(whole))
+    size = max(abs(whole), abs(left), abs(right))
+    return math.isclose(total, w_left + w_right, rel_tol=1e-6) and abs(whole - expected) <= tolerance * size
 
 
 @contextmanager
 def _untouched(module: nn.Module) -> Iterator[None]:
     """Restores buffers, gradients and torch's random state afterwards."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices):
-        buffers = [(b, b.clone()) for b in module.buffers()]
+    with torch.random.fork_rng(devices), keeping_buffers(module):
         try:
             yield
         finally:
-            with torch.no_grad():
-                for buffer, old in buffers:
-                    buffer.copy_(old)
             for parameter in module.parameters():
                 parameter.grad = None

@@ -19,6 +19,7 @@ class Keeps(Protocol):
 
     def state(self) -> dict[str, Tensor]: ...
     def load_state(self, state: dict[str, Tensor]) -> None: ...
+    def restart(self) -> None: ...
 
 
 class Replica:
@@ -50,10 +51,14 @@ class Replica:
         return fingerprint(self.weights().values())
 
     def agree(self, collective: Collective, *, source: int = 0) -> None:
-        """Copies the weights of worker ``source`` to all, so that a generation begins with the same bits."""
-        pending = [collective.broadcast(t, source=source) for t in self.weights().values() if t.numel()]
-        for each in pending:
-            each.wait()
+        """Copies weights and averages of worker ``source`` to all, so that a generation begins with the same bits."""
+        averages = self._averages.state() if self._averages is not None else {}
+        for tensor in (*self.weights().values(), *averages.values()):
+            if tensor.numel():
+                plain = tensor.contiguous()  # as bytes: any dtype and layout travels on any carrier
+                collective.broadcast(plain.view(-1).view(torch.uint8), source=source).wait()
+                if plain.data_ptr() != tensor.data_ptr():
+                    tensor.copy_(plain)
 
     def save(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         """(tensors by file, JSON). Tensors are the live ones: whoever keeps them copies."""
@@ -73,7 +78,7 @@ class Replica:
             files["averages"] = self._averages.state()
         files["task"] = {k: v for k, v in task_state.items() if isinstance(v, Tensor)}
         state = {
-            "optimizers": {phase: type(each).__name__ for phase, each in self.optimizers.items()},
+            "optimizers": {phase: _kind(each) for phase, each in self.optimizers.items()},
             "optimizer_numbers": numbers,
             "precision": self._precision.state(),
             "task": {k: v for k, v in task_state.items() if not isinstance(v, Tensor)},
@@ -88,8 +93,8 @@ class Replica:
         left = []
         for phase, each in self.optimizers.items():
             kind = state.get("optimizers", {}).get(phase)
-            if kind != type(each).__name__:
-                left.append(f"the optimizer is now {type(each).__name__}, was {kind}: it starts with fresh state")
+            if kind != _kind(each):
+                left.append(f"the optimizer is now {_kind(each)}, was {kind}: it starts with fresh state")
                 continue
             self._load_optimizer(phase, each, files.get("optimizer", {}), state.get("optimizer_numbers", {}))
         self._precision.load_state(state.get("precision", self._precision.state()))
@@ -97,6 +102,7 @@ class Replica:
             if "averages" in files:
                 self._averages.load_state(dict(files["averages"]))
             else:
+                self._averages.restart()
                 left.append("the moving average of the weights starts here: the checkpoint has none")
         if self._task is not None:
             self._task.load_state({**files.get("task", {}), **state.get("task", {})})
@@ -117,6 +123,12 @@ class Replica:
                     on_cpu = key == "step" and not any(g.get("fused") or g.get("capturable") for g in optimizer.param_groups)
                     value = value.clone() if on_cpu else value.to(target.device, copy=True)
                 optimizer.state[target][key] = value
+
+
+def _kind(optimizer: torch.optim.Optimizer) -> str:
+    """Its class, and the settings that decide which state it keeps."""
+    group = optimizer.param_groups[0]
+    return " ".join([type(optimizer).__name__, *(key for key in ("amsgrad", "centered", "momentum") if group.get(key))])
 
 
 @torch.no_grad()

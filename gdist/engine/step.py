@@ -42,8 +42,9 @@ class Sums(Protocol):
 
 @dataclass
 class StepResult:
-    """What a step did. ``loss``: the weighted mean over the global batch; ``seconds`` by phase, of this worker;
-    ``compute_s`` of each worker; ``skipped``: nothing was applied since loss or gradient were not finite."""
+    """What a step did. ``loss``: the mean over the global batch, by the micro-batches' weights, which add up to ``weight``;
+    ``seconds`` by phase, of this worker; ``compute_s`` of each worker; ``skipped``: nothing was applied since loss or gradient
+    were not finite."""
 
     step: int
     epoch: int
@@ -51,6 +52,7 @@ class StepResult:
     grad_norm: float
     lr: float
     samples: int
+    weight: float
     skipped: bool
     clipped: bool
     wishes: int
@@ -98,7 +100,7 @@ def train_step(
         coefficient = _coefficient(weight, precision.scale / cut.rows, like=mean)
         buffers.collect(sums.extra(share.first), coefficient)
         clock.mark("forward")
-        sums.add(mean, coefficient, part=share.first, last=share is shares[-1])
+        sums.add(_followed(mean, coefficient), coefficient, part=share.first, last=share is shares[-1])
         control.note(share, mean=mean, weight=weight, log=log)
         clock.mark("backward")
 
@@ -109,7 +111,7 @@ def train_step(
 
     verdict = decide(sums.storage.gradients, report, nominal=cut.rows, scale=precision.scale, clip_norm=update.clip_norm)
     buffers.rewind()
-    if verdict.finite:
+    if verdict.finite and report.weight:
         update.apply(step, sums.storage, report, verdict)
         buffers.commit(sums.storage.extra, verdict.mean_factor)
     precision.learn(finite=verdict.finite)
@@ -122,6 +124,7 @@ def train_step(
         grad_norm=verdict.grad_norm,
         lr=update.learning_rate(step),
         samples=cut.rows,
+        weight=report.weight,
         skipped=not verdict.finite,
         clipped=verdict.clipped,
         wishes=report.wishes,
@@ -146,6 +149,11 @@ class Clock:
 
     def spent(self, *names: str) -> float:
         return sum(self.seconds.get(name, 0.0) for name in names)
+
+
+def _followed(mean: Tensor, coefficient: Tensor) -> Tensor:
+    """The loss whose gradient is followed: a pass without weight has none, not even where its mean is 0/0."""
+    return mean if coefficient.item() else mean.new_zeros((), requires_grad=True)
 
 
 def _coefficient(weight: Tensor | float, scale: float, *, like: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ A step with one update needs none of this, since nothing changes before its last
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -23,17 +23,21 @@ class Transaction:
         self._copies: dict[tuple[str, str], Tensor] = {}
 
     @contextmanager
-    def open(self) -> Iterator[None]:
-        """On an exception everything is as it was at the beginning, and the exception goes on."""
+    def open(self) -> Iterator[Callable[[], None]]:
+        """Yields what sets everything back to the beginning; an exception does so, and goes on."""
         files, state = self._replica.save()
         saved = {f: {n: self._copy((f, n), t) for n, t in tensors.items()} for f, tensors in files.items()}
         state = copy.deepcopy(state)
-        try:
-            yield
-        except BaseException:
+
+        def take_back() -> None:
             for optimizer in self._replica.optimizers.values():
                 optimizer.state.clear()
             self._replica.load(saved, state)
+
+        try:
+            yield take_back
+        except BaseException:
+            take_back()
             raise
 
     @torch.no_grad()

@@ -54,6 +54,14 @@ class EMA:
         finally:
             self.swap()
 
+    def restart(self) -> None:
+        """The averages begin again, at the weights as they are."""
+        import torch
+
+        with torch.no_grad():
+            for name, live in self._live.items():
+                self._averages[name].copy_(live)
+
     def state(self) -> dict[str, Tensor]:
         """The averages by name, for a checkpoint: the tensors themselves, not copies."""
         assert not self._inside, "inside swapped_in() the averages are in the model"

@@ -51,6 +51,8 @@ class Loss:
                 where="loss(model, batch)",
                 help="return the mean over the micro-batch, or Loss(mean, weight=...)",
             )
+        if "loss" in loss.log:
+            raise JobError("`loss` is the loss itself, not a name to log", where="Loss(log=...)", help="name it otherwise")
         return loss.mean, rows if loss.weight is None else loss.weight, dict(loss.log)
 
 

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from gdist.errors import GdistError
@@ -88,7 +89,8 @@ def train(order: Order, *, rank: int, size: int) -> dict[str, Any]:
         return result
     except GdistError as error:
         if folder is not None and member.step:
-            member.save()
+            with suppress(GdistError):  # what went wrong first is what is told
+                member.save()
             folder.write_result(failure(error, member.step, folder))
         raise
     finally:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 Trained = tuple[FlatParameters, torch.optim.Optimizer]
 
+_PROBE_LEAST = 4  # rows, fewer of which cannot show whether a loss couples them
 _PROBE_ROWS = 64  # at most: enough to see what a model does, little enough to cost nothing
 
 
@@ -70,17 +71,18 @@ def build(job: Job) -> Built:
         task = (job.task or Supervised)(job)
         _prepare(task.module, job, device, precision)
         cycle = task.cycle()
+    _require_distinct(cycle)
     batch_size = len(feed) if job.batch_size == "full" else min(job.batch_size, len(feed))
 
     streams = Streams(job.seed, device)
     cautious = job.micro_batches or default_micro_batches(batch_size, mergeable=False)
-    rows = max(1, min(_PROBE_ROWS, batch_size // cautious))
+    rows = min(len(feed), max(_PROBE_LEAST, min(_PROBE_ROWS, batch_size // cautious)))
     losses = {phase.name: phase.loss for phase in cycle if isinstance(phase, Descend)}
     with blaming_user("one micro-batch through the model failed"):
         batch = feed.take(0, 0, rows)
         findings = probe(task.module, losses, batch, precision=precision, streams=streams)
         examples = {
-            p.name: example_contribution(p, batch, seed=job.seed) for p in cycle if not isinstance(p, Descend)
+            p.name: example_contribution(p, task.module, batch, seed=job.seed) for p in cycle if isinstance(p, Gather)
         }  # fmt: skip
 
     merges = bool(findings.unmergeable is None or job.merge is True) and job.merge is not False and not job.exact
@@ -90,7 +92,14 @@ def build(job: Job) -> Built:
         batch_size=batch_size,
         micro_batches=micro_batches,
         pass_rows=(job.pass_size or batch_size) if merges else None,
+        least_rows=2 if findings.normalizes else 1,
     )
+    if findings.normalizes and len(feed) % batch_size == 1:
+        raise JobError(
+            "the last batch of an epoch is a single sample, which batch norm cannot normalize",
+            where=f"batch_size={job.batch_size}, {len(feed)} samples",
+            help=f"set batch_size={batch_size + 1}, or use another norm",
+        )
     total = None if job.last is None else job.last[1] * (plan.steps_per_epoch if job.last[0] == "epochs" else 1)
     trained = _flatten(cycle, task, job)  # before anything else looks at the parameters' memory: it is another afterwards
     averages = EMA(dict(task.module.named_parameters()), decay=job.ema) if job.ema is not None else None
@@ -150,6 +159,13 @@ def _prepare(module: nn.Module, job: Job, device: torch.device, precision: Preci
     recompute(module, job.recompute)
 
 
+def _require_distinct(cycle: Sequence[Descend | Gather]) -> None:
+    names = [phase.name for phase in cycle]
+    for name in names:
+        if names.count(name) > 1:
+            raise JobError(f"two phases are called {name!r}", where="Task.cycle", help="give each a name: Descend(name=...)")
+
+
 def _flatten(cycle: Sequence[Descend | Gather], task: Task, job: Job) -> dict[str, Trained]:
     """Each Descend phase's parameters in flat memory with their optimizer; phases that train the same ones share both."""
     names = {id(p): n for n, p in task.module.named_parameters()}
@@ -159,9 +175,11 @@ def _flatten(cycle: Sequence[Descend | Gather], task: Task, job: Job) -> dict[st
         if not isinstance(phase, Descend):
             continue
         wanted = phase.parameters if phase.parameters is not None else task.module.parameters()
-        trained = [p for p in wanted if p.requires_grad]
+        trained = list({id(p): p for p in wanted if p.requires_grad}.values())  # a tied weight once
         if not trained:
             raise JobError("nothing to train: every parameter is frozen", where=f"phase {phase.name}")
+        if any(id(p) not in names for p in trained):
+            raise JobError("a phase trains a parameter outside of task.module", where=f"phase {phase.name}")
         key = tuple(id(p) for p in trained)
         if key not in made:
             taken = {p for other in made for p in other} & set(key)

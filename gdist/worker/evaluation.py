@@ -8,12 +8,14 @@ the same bits at any number of workers.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from gdist.engine.buffers import keeping_buffers
 from gdist.engine.collective import Collective
 from gdist.engine.flat import Layout
 from gdist.engine.plan import owned
@@ -59,7 +61,7 @@ class Evaluation:
         training = {m: m.training for m in module.modules()}
         module.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), keeping_buffers(module):
                 found = [self._group(g) for g in owned(self._groups, rank=collective.rank, size=collective.size)]
                 return self._combine(found, collective)
         finally:
@@ -94,12 +96,15 @@ class Evaluation:
             for view, name in zip(layout.views(rows[g]), names, strict=True):
                 view.copy_(group[name])
         collective.all_reduce(rows).wait()
-        total = rows[0].cpu()
+        added = rows[0].cpu()
         for g in range(1, self._groups):
-            total += rows[g].cpu()
-        sums = {n: view.to(like[n].dtype) for n, view in zip(names, layout.views(total), strict=True)}
+            added += rows[g].cpu()
+        sums = {n: view.to(like[n].dtype) for n, view in zip(names, layout.views(added), strict=True)}
         weight = float(sums["loss/weight"])
-        values = {n.split("/", 1)[1]: float(v) / weight for n, v in sums.items() if n.startswith("sum/")}
+        values = {}
+        for name, total in sums.items():
+            if name.startswith("sum/"):
+                values[name.split("/", 1)[1]] = float(total) / weight if weight else math.nan
         if self._metrics is not None:
             values |= self._metrics.compute({n.split("/", 1)[1]: v for n, v in sums.items() if n.startswith("metric/")})
         return values

@@ -58,6 +58,13 @@ class Keeper:
             outbox.event("checkpoint", **said)
         return told
 
+    def flush(self) -> None:
+        """Waits until what was saved is durable; raises CheckpointError where the last one is not."""
+        if self._writer is not None:
+            self._writer.flush(FLUSH_S)
+            if self._writer.last_error is not None:
+                raise self._writer.last_error
+
     def close(self, outbox: Outbox) -> list[dict[str, Any]]:
         """Waits for what is still being written; returns what it said."""
         if self._writer is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def train_local(order: Order, *, watch: Watch, interrupt: Interrupt) -> dict[str
     except GdistError as error:
         if folder is not None:
             if member.step:
-                member.save()
+                with suppress(GdistError):  # what went wrong first is what is told
+                    member.save()
             if folder.result() is None:  # else what was refused is to go on; how the run ended before stays
                 folder.write_result(failure(error, member.step, folder))
             send(Update(events=[event("failed", error=error.to_dict(), step=member.step)]))

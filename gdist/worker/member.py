@@ -44,6 +44,7 @@ class Member:
         self._built: Built | None = None
         self._training: Training | None = None
         self._folder: RunFolder | None = None
+        self._over = False  # training has ended and its last checkpoint is written
 
     def prepare(self, *, host_store: str | None = None) -> dict[str, Any]:
         """Loads the job, makes the model, opens the data, tries one micro-batch. ``host_store``: the address of this machine
@@ -115,6 +116,8 @@ class Member:
         training = self._training
         assert training is not None, "join() comes first"
         self.outbox.leads = True
+        if self._over:  # the last checkpoint is durable, and the weights may be their average by now
+            return self.step
         training.save(name, wait=True)
         training.keeper.report(self.outbox)
         self.outbox.flush()
@@ -216,10 +219,10 @@ class Member:
         from gdist.run.tensors import weights_sha256
 
         progress, engine = training.progress, built.engine
+        training.save(wait=True)
+        self._over = True
         if training.stopped_by == "job" and built.job.stop.restore_best:
             self._restore_best(built, training)
-        else:
-            training.save(wait=self.outbox.leads)
         if built.averages is not None:
             built.averages.swap()
         weights = engine.replica.weights()
@@ -246,11 +249,14 @@ class Member:
         from gdist.engine.replica import load_weights
 
         engine = built.engine
-        training.save(wait=self.outbox.leads)
         if self.outbox.leads:
             best = training.keeper.best()
             if best is not None:
                 load_weights(engine.replica.weights(), best.files["model"])
+                if built.averages is not None and "averages" in best.files:
+                    built.averages.load_state(best.files["averages"])
+                training.progress.train = best.state["progress"]["train"]
+                training.progress.validation = best.state["progress"]["validation"]
                 self.outbox.event("explained", text=f"the weights are those of step {best.step}, the best evaluation")
         assert engine.collective is not None
         engine.replica.agree(engine.collective)

@@ -30,8 +30,8 @@ class Progress:
 
     step: int = 0  # steps taken
     skipped_in_a_row: int = 0
-    train_sum: float = 0.0  # of losses times samples since the last evaluation
-    train_samples: int = 0
+    train_sum: float = 0.0  # of losses times weights since the last evaluation
+    train_weight: float = 0.0
     train: dict[str, float] = field(default_factory=dict)
     validation: dict[str, float] | None = None
     seconds: float = 0.0  # of training, over all sessions of the run
@@ -64,7 +64,7 @@ class Training:
         self._hash_every = job.hash_every
         self._evaluation = self._make_evaluation()
         self._evaluated_at = progress.step if progress.train else -1
-        self._saved_at = progress.step
+        self._saved_at = -1  # the step of the newest regular checkpoint of this session
 
     def _make_evaluation(self) -> Evaluation | None:
         built = self._built
@@ -86,7 +86,8 @@ class Training:
             result = self._step()
             reason = self._boundary(result)
         if self._evaluated_at != self.progress.step:
-            self._evaluate()
+            self.save()  # first: a resumed run must not know of an evaluation that the uninterrupted one would not have made
+            self._evaluate(counts=self.stopped_by == "job")
         self._page.write("finishing", self.progress.step)
         return reason
 
@@ -127,8 +128,8 @@ class Training:
         progress = self.progress
         progress.skipped_in_a_row = progress.skipped_in_a_row + 1 if result.skipped else 0
         if not result.skipped:
-            progress.train_sum += result.loss * result.samples
-            progress.train_samples += result.samples
+            progress.train_sum += result.loss * result.weight
+            progress.train_weight += result.weight
         if self.first_step_seconds is None:
             self.first_step_seconds = time.time() - self._started
             self._outbox.event("first_step", step=progress.step, seconds=self.first_step_seconds)
@@ -165,20 +166,22 @@ class Training:
     def _boundary(self, result: StepResult) -> str | None:
         """What happens between two steps; the reason to end, or None."""
         job, step = self._built.job, self.progress.step
-        granted = {wish for i, wish in enumerate(WISHES) if result.wishes >> i & 1}
+        granted = [wish for i, wish in enumerate(WISHES) if result.wishes >> i & 1]
         if result.skipped:
             self._skipped(result)
         epoch_ends = step % self._built.plan.steps_per_epoch == 0
         reason = None
-        if (step % job.evaluate_every == 0 if job.evaluate_every else epoch_ends) or "evaluate" in granted:
+        if step % job.evaluate_every == 0 if job.evaluate_every else epoch_ends:
             reason = self._evaluate()
+        elif "evaluate" in granted:
+            self._evaluate(counts=False)
         if (step % job.checkpoint_every == 0 if job.checkpoint_every else epoch_ends) or "checkpoint" in granted:
             self.save()
         for told in self.keeper.report(self._outbox):
             self.tell("on_checkpoint", told)
         for wish in granted:
             if wish in ("stop", "drain", "finish"):
-                self.stopped_by = "job" if wish == "finish" else "wish"
+                self.stopped_by = "job" if wish == "finish" and self.stopped_by != "wish" else "wish"
                 reason = reason or self._wishes.reason(wish) or "asked to stop"
             self._wishes.granted(wish)
         if reason is not None:
@@ -205,13 +208,15 @@ class Training:
                 help="lower optimizer.lr, clip gradients (clip.norm=1), look at these samples, or set non_finite=skip",
             )
 
-    def _evaluate(self) -> str | None:
+    def _evaluate(self, *, counts: bool = True) -> str | None:
+        """``counts``: it is one of the job's own, which the stopping rules follow; else somebody only wants to know."""
         progress, built = self.progress, self._built
         begun = time.perf_counter()
         self._evaluated_at = progress.step
-        if progress.train_samples:
-            progress.train = {"loss": progress.train_sum / progress.train_samples}
-        progress.train_sum, progress.train_samples = 0.0, 0
+        if progress.train_weight:
+            progress.train = {"loss": progress.train_sum / progress.train_weight}
+        if counts:
+            progress.train_sum = progress.train_weight = 0.0
         if self._evaluation is not None:
             self._page.write("evaluation", progress.step)
             collective = built.engine.collective
@@ -237,16 +242,20 @@ class Training:
         self._outbox.line(line)
         self._outbox.event("evaluation", **{k: v for k, v in line.items() if k not in ("kind", "time")})
         self.tell("on_evaluation", line)
-        best, reason = (
-            (False, None) if not progress.train else self.stop_rules.after_evaluation(progress.train, progress.validation)
-        )
+        if not counts or not progress.train:
+            return None
+        best, reason = self.stop_rules.after_evaluation(progress.train, progress.validation)
         if best and built.job.stop.restore_best:
             self.save(name="best")
         return reason
 
     def save(self, name: str | None = None, *, wait: bool = False) -> None:
         """A checkpoint of the last good step, written by the worker that leads."""
-        if not self._outbox.leads or (name is None and self._saved_at == self.progress.step and not wait):
+        if not self._outbox.leads:
+            return
+        if name is None and self._saved_at == self.progress.step:
+            if wait:
+                self.keeper.flush()
             return
         if name is None:
             self._saved_at = self.progress.step
