@@ -18,15 +18,18 @@ from gdist.cluster.chronicle import Chronicle
 from gdist.cluster.course import Ask, Course, End, Form, Instruction, Save
 from gdist.cluster.lease import end_unless_claimed, leave_process
 from gdist.cluster.names import NAMESPACE, agent_name, controller_name
-from gdist.cluster.node_agent import NodeAgent
+from gdist.cluster.node_agent import EXIT_GRACE_S, NodeAgent
 from gdist.cluster.orders import Exit, Join, Mailbox, Order, SaveNow, WatchDriver, WatchWorker, WishFor
 from gdist.cluster.placement import release
+from gdist.cluster.scratch import scratch_path
 from gdist.cluster.verdict import worker_lost
+from gdist.cluster.vigil import Vigil
 from gdist.errors import GdistError, from_dict
 from gdist.records import Membership, Update, Wish, event
 from gdist.worker.local import open_folder
 
-AGENTS_AFTER_S = 2.0  # unless a worker is ready before: an agent's start takes processor time from the workers' own
+AGENTS_AFTER_S = 5.0  # after the first worker, or at the first step: their start takes processor time from the workers' own
+AGENT_SPEAKS_S = 5.0  # for an agent to start and say how a worker died
 ANSWER_S = 1.0  # a pull with nothing to hand out is answered after this
 DRIVER_LEASE_S = 20.0  # a terminal's run ends when its driver has been silent for this
 TICK_S = 0.1
@@ -46,7 +49,10 @@ class Controller:
         self._posted = asyncio.Event()
         self._nodes: dict[str, str] = {}  # member -> its node, for workers
         self._agents: dict[str, str] = {}  # node -> agent
+        self._agent_handles: dict[str, Any] = {}
+        self._agents_seen: set[str] = set()
         self._agents_done: set[str] = set()
+        self._vigil = Vigil(scratch_path(charge.run_id), printed=self._printed_here, died=self.died)
         self._chronicle = Chronicle()
         self._outcome: Outcome | None = None
         self._driver_heard = time.monotonic()
@@ -63,8 +69,9 @@ class Controller:
         while not self._closed.is_set():
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
+            self._vigil.read_output()
             self._apply(self._course.on_time(now=now))
-            if self._agents_due is not None and now > self._agents_due:
+            if self._agents_due is not None and (now > self._agents_due or self._chronicle.last_step):
                 self._start_agents()
             if now - self._driver_heard > DRIVER_LEASE_S:
                 self._lose_driver("nothing was heard of it")
@@ -88,8 +95,9 @@ class Controller:
         """The driver has heard from Ray that a worker is dead, or never came to life."""
         if not self._course.employs(slot):
             return
-        if f"worker-{slot}" in self._nodes:  # it has lived: its agent knows more, and says it sooner
-            await asyncio.sleep(AGENTS_AFTER_S + 2.0)
+        if f"worker-{slot}" in self._nodes:  # it has lived: its agent knows more
+            self._start_agents()
+            await asyncio.sleep(AGENT_SPEAKS_S)
         self._apply(self._course.on_died(slot, error, now=time.monotonic()))
 
     async def abandon(self, reason: str) -> dict[str, Any]:
@@ -104,13 +112,21 @@ class Controller:
     async def close(self) -> int:
         """Sends everybody home; returns once the agents have seen the last worker's process gone, or after a bound. Returns
         this process's pid: it ends next."""
+        import ray
+
         for slot in range(self._charge.workers):
             self._post(f"worker-{slot}", Exit())
         for agent in self._agents.values():
             self._post(agent, Exit())
-        deadline = time.monotonic() + LEAVE_S
-        while len(self._agents_done) < len(self._agents) and time.monotonic() < deadline:
+        self._agents_due = None
+        now = begun = time.monotonic()
+        while (self._agents_seen - self._agents_done or self._vigil.workers) and now - begun < LEAVE_S:
             await asyncio.sleep(0.01)
+            now = time.monotonic()
+            for slot in self._vigil.workers if now - begun > EXIT_GRACE_S else ():
+                self._vigil.kill(slot)
+        for agent in set(self._agent_handles) - self._agents_seen:  # still starting, and no longer needed
+            ray.kill(self._agent_handles[agent], no_restart=True)
         if self._charge.reserved:
             await asyncio.to_thread(release, self._charge.run_id)
         self._closed.set()
@@ -120,6 +136,10 @@ class Controller:
 
     async def pull(self, who: str, incarnation: int, after: int) -> list[tuple[int, Order]]:
         """The orders for ``who`` past number ``after``; waits a second for one."""
+        if who.startswith("agent-") and who not in self._agents_seen:
+            self._agents_seen.add(who)
+            if who == f"agent-{_node_id()}":
+                self._vigil.end()
         mail = self._mail.setdefault(who, Mailbox())
         deadline = time.monotonic() + ANSWER_S
         while not (orders := mail.after(after)) and (left := deadline - time.monotonic()) > 0:
@@ -134,6 +154,9 @@ class Controller:
         """Lines that a worker's code has printed."""
         self._chronicle.printed(slot, lines)
 
+    def _printed_here(self, slot: int, incarnation: int, lines: list[str]) -> None:
+        self._chronicle.printed(slot, lines)
+
     async def report(self, slot: int, incarnation: int, kind: str, content: dict[str, Any]) -> None:
         """What a worker has done: started, hello, returned, failed, saved."""
         now, course = time.monotonic(), self._course
@@ -142,11 +165,12 @@ class Controller:
         error = from_dict(content["error"]) if "error" in content else None
         if kind == "started":
             self._nodes[f"worker-{slot}"] = content["node"]
-            watch = WatchWorker(slot, incarnation, content["pid"], content["start_time"])
-            self._post(f"agent-{content['node']}", watch)
+            watch, agent = WatchWorker(slot, incarnation, content["pid"], content["start_time"]), f"agent-{content['node']}"
+            self._post(agent, watch)
+            if content["host"] == socket.gethostname() and agent not in self._agents_seen:
+                self._vigil.watch(watch)
             self._agents_due = self._agents_due or now + AGENTS_AFTER_S
         elif kind == "hello":
-            self._agents_due = now
             self._apply(course.on_hello(slot, content, now=now))
         elif kind == "returned":
             self._apply(course.on_returned(slot, content["result"], now=now))
@@ -190,6 +214,7 @@ class Controller:
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
             ).remote(charge.run_id, node, me, charge.reserved)
             agent.live.remote()
+            self._agent_handles[f"agent-{node}"] = agent
             if len(self._agents) == 1 and charge.driver_host == socket.gethostname():
                 self._post(f"agent-{node}", WatchDriver(charge.driver_pid, charge.driver_started))
 
@@ -248,6 +273,7 @@ class Controller:
     def _end(self, end: End) -> None:
         if self._outcome is not None:
             return
+        self._vigil.read_output()
         result, error, chronicle = end.result, end.error, self._chronicle
         wall = time.time() - self._charge.order.started
         if error is None:
@@ -267,6 +293,12 @@ class Controller:
         self._mail.setdefault(who, Mailbox()).put(order)
         self._posted.set()
         self._posted.clear()  # those who wait now are woken; who comes later looks into its mailbox first
+
+
+def _node_id() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
 
 
 async def _wait(happened: asyncio.Event, seconds: float) -> None:

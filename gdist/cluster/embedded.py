@@ -7,11 +7,14 @@ comes when the *thread* that started them ends, so an embedded Ray belongs on a 
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from gdist.cluster import reaper
@@ -37,7 +40,7 @@ class EmbeddedRay:
         before.add(self._reaper.pid)
         try:
             ray = import_ray(loopback=True, verbose=verbose)
-            with signal_handlers_kept():
+            with signal_handlers_kept(), contextlib.nullcontext() if verbose else _without_helpers():
                 context = ray.init(
                     address="local",
                     namespace=NAMESPACE,
@@ -91,6 +94,26 @@ class EmbeddedRay:
     def _stop_reaper(self) -> None:
         self._reaper.kill()
         self._reaper.wait()
+
+
+@contextlib.contextmanager
+def _without_helpers() -> Iterator[None]:
+    """``ray.init`` without three processes that no run has a use for: the autoscaler's monitor, the reader of log files, and
+    the dashboard's server, which is started (and waited for) even where no dashboard is wanted. They take 1.6 s of processor
+    time, all of it before the first step. Ray's parameters have the first two, its ``init`` just does not pass them on."""
+    from ray._private import node, parameter
+
+    of_node: Any = node.Node
+    of_module: Any = parameter
+    kept = of_module.RayParams, of_node.start_api_server
+    known = inspect.signature(kept[0].__init__).parameters
+    off = {"no_monitor": True, "include_log_monitor": False}
+    of_module.RayParams = functools.partial(kept[0], **{name: value for name, value in off.items() if name in known})
+    of_node.start_api_server = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        of_module.RayParams, of_node.start_api_server = kept
 
 
 def _kill(pid: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,18 @@ def train(
     return train_on_ray(order, workers=workers, address=address, watch=seen, interrupt=seen.interrupt)
 
 
-def start_driver(
+@contextlib.contextmanager
+def started_driver(
     job_file: str, folder: Path, *arguments: str, environment: dict[str, str] | None = None
-) -> subprocess.Popen[str]:
-    """A driver in a process of its own; its events come as JSON lines on its output."""
+) -> Iterator[subprocess.Popen[str]]:
+    """A driver in a process of its own, killed at the end; its events come as JSON lines on its output."""
     command = [sys.executable, "-c", _DRIVER, job_file, str(folder / "runs"), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        yield driver
+    finally:
+        driver.kill()
+        driver.communicate()
 
 
 def until_event(driver: subprocess.Popen[str], name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from gdist.cluster import reaper
 from tests.cluster import job_files
 from tests.cluster.conftest import until_empty
-from tests.cluster.runs import start_driver, until_event
+from tests.cluster.runs import started_driver, until_event
 
 LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
 
@@ -24,14 +24,12 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_killed_driver_takes_all_of_its_ray_along(tmp_path: Path, environment: dict[str, str]) -> None:
-    driver = start_driver(job_files.regression(tmp_path, fields=job_files.ENDLESS), tmp_path, environment=environment)
-    until_event(driver, "first_step")
-    family = {pid: reaper.birth(pid) for pid in reaper.descendants(driver.pid)}
-    titles = {name(pid) for pid in family}
-    assert {"raylet", "gcs_server"} <= titles
-    assert listening_elsewhere(set(family)) == []
-    driver.kill()
-    driver.communicate()
+    job = job_files.regression(tmp_path, fields=job_files.ENDLESS)
+    with started_driver(job, tmp_path, environment=environment) as driver:
+        until_event(driver, "first_step")
+        family = {pid: reaper.birth(pid) for pid in reaper.descendants(driver.pid)}
+        assert {"raylet", "gcs_server"} <= {name(pid) for pid in family}
+        assert listening_elsewhere(set(family)) == []
     assert until_empty(lambda: [f"{pid} {name(pid)}" for pid, born in family.items() if reaper.birth(pid) == born]) == []
 
 

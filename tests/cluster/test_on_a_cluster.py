@@ -14,7 +14,7 @@ from gdist.records import Interrupt, Order
 from gdist.worker.local import train_local
 from tests.cluster import job_files
 from tests.cluster.conftest import Head, until_empty
-from tests.cluster.runs import Seen, start_driver, train, until_event
+from tests.cluster.runs import Seen, started_driver, train, until_event
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -150,11 +150,9 @@ def test_a_killed_driver_ends_its_run_with_a_checkpoint_and_gives_the_room_back(
     import ray
 
     job = job_files.regression(tmp_path, fields=job_files.ENDLESS)
-    driver = start_driver(job, tmp_path, head.address, environment=head.environment)
-    run_dir = Path(until_event(driver, "started")["run_dir"])
-    until_event(driver, "first_step")
-    driver.kill()
-    driver.communicate()
+    with started_driver(job, tmp_path, head.address, environment=head.environment) as driver:
+        run_dir = Path(until_event(driver, "started")["run_dir"])
+        until_event(driver, "first_step")
     assert until_empty(head.members) == []
     assert '"status": "stopped"' in (run_dir / "result.json").read_text()
     assert len(list((run_dir / "checkpoints").glob("step-*"))) == 1
