@@ -41,8 +41,7 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         result, log = Path(folder, "result.json"), Path(folder, "log")
         command = [part.replace("{result}", str(result)) for part in command]
-        path = f"{HERE}:{HERE.parent}"  # the gdist that lies beside these files, whichever is installed
-        shared = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "BENCH_RESULT": str(result)}
+        shared = environment() | {"BENCH_RESULT": str(result)}
         port = _free_port()
         places = [_place(rank, ranks, port=port) for rank in range(ranks)] if ranks else [{}]
         started_at = time.time()
@@ -67,6 +66,11 @@ def run(
             return read(result) | {"started_at": started_at}
         except (OSError, ValueError) as error:
             raise Failed(" ".join(command) + "\n" + log.read_text(errors="replace")[-2000:]) from error
+
+
+def environment() -> dict[str, str]:
+    """One thread a process, and the gdist that lies beside these files, whichever is installed."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{HERE}:{HERE.parent}"}
 
 
 def _place(rank: int, size: int, *, port: int) -> dict[str, str]:

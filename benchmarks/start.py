@@ -116,7 +116,8 @@ def ray_head() -> Iterator[str]:
     """The address of a Ray head that has been up for a few seconds; gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="bench-ray-", ignore_cleanup_errors=True) as folder:
         command = [str(Path(sys.executable).with_name("ray")), *HEAD, f"--temp-dir={folder}"]
-        head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        head = subprocess.Popen(command, env=launch.environment(), start_new_session=True, **quiet)
         try:
             written = Path(folder, "ray_current_cluster")
             deadline = time.monotonic() + HEAD_LIMIT_S

@@ -101,9 +101,10 @@ class GPT(nn.Module):
 
 def digits() -> tuple[Tensor, Tensor]:
     """scikit-learn's digits [57504, 64] in [0, 1] and their classes, from its file: importing it takes longer than training."""
-    where = find_spec("sklearn")
-    assert where is not None and where.submodule_search_locations, "pip install scikit-learn"
-    with gzip.open(Path(where.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"), "rt") as file:
+    package = find_spec("sklearn")
+    if package is None or not package.origin:
+        raise ImportError("the digits come with scikit-learn: pip install -e '.[bench]'")
+    with gzip.open(Path(package.origin).with_name("datasets") / "data" / "digits.csv.gz", "rt") as file:
         table = torch.tensor([[float(number) for number in line.split(",")] for line in file])
     return (table[:, :64] / 16).repeat(REPEATS, 1), table[:, 64].long().repeat(REPEATS)
 
