@@ -16,13 +16,14 @@ from typing import Any
 from gdist.cluster.charge import Charge, Outcome
 from gdist.cluster.chronicle import Chronicle
 from gdist.cluster.course import Ask, Course, End, Form, Instruction, Save
+from gdist.cluster.death import open_process
 from gdist.cluster.lease import end_unless_claimed, leave_process
 from gdist.cluster.names import NAMESPACE, agent_name, controller_name
 from gdist.cluster.node_agent import EXIT_GRACE_S, NodeAgent
-from gdist.cluster.orders import Exit, Join, Mailbox, Order, SaveNow, WatchDriver, WatchWorker, WishFor
+from gdist.cluster.orders import Exit, Join, Kill, Mailbox, Order, SaveNow, WatchWorker, WishFor
 from gdist.cluster.placement import release
-from gdist.cluster.scratch import scratch_path
-from gdist.cluster.verdict import worker_lost
+from gdist.cluster.scratch import remove_scratch, scratch_path
+from gdist.cluster.verdict import as_gdist, worker_lost
 from gdist.cluster.vigil import Vigil
 from gdist.errors import GdistError, from_dict
 from gdist.records import Membership, Update, Wish, event
@@ -66,6 +67,8 @@ class Controller:
     async def live(self) -> None:
         """Keeps time until the run is over and everybody gone."""
         self._unclaimed.cancel()
+        if self._charge.driver_host == socket.gethostname():
+            self._watch_driver()
         while not self._closed.is_set():
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
@@ -106,6 +109,10 @@ class Controller:
         if self._outcome is None:
             self._course.phase = "over"
             self._end(End(reason=reason, step=max(step, self._chronicle.last_step)))
+        for slot in range(self._charge.workers):
+            self._vigil.kill(slot)
+        for agent in self._agents.values():
+            self._post(agent, Kill(tuple(range(self._charge.workers))))
         assert self._outcome is not None
         return self._outcome.result or {}
 
@@ -127,6 +134,7 @@ class Controller:
                 self._vigil.kill(slot)
         for agent in set(self._agent_handles) - self._agents_seen:  # still starting, and no longer needed
             ray.kill(self._agent_handles[agent], no_restart=True)
+        remove_scratch(self._charge.run_id)
         if self._charge.reserved:
             await asyncio.to_thread(release, self._charge.run_id)
         self._closed.set()
@@ -188,9 +196,6 @@ class Controller:
                 self._note(Update(events=[event("worker_lost", **lost)], worker=slot))
             self._apply(self._course.on_died(slot, worker_lost(slot, facts), now=time.monotonic()))
 
-    async def driver_died(self) -> None:
-        self._lose_driver("its process is gone")
-
     async def agent_done(self, who: str) -> None:
         self._agents_done.add(who)
 
@@ -215,27 +220,44 @@ class Controller:
             ).remote(charge.run_id, node, me, charge.reserved)
             agent.live.remote()
             self._agent_handles[f"agent-{node}"] = agent
-            if len(self._agents) == 1 and charge.driver_host == socket.gethostname():
-                self._post(f"agent-{node}", WatchDriver(charge.driver_pid, charge.driver_started))
+
+    def _watch_driver(self) -> None:
+        """Sees the death of a driver on this machine at once; else its silence tells."""
+        pidfd = open_process(self._charge.driver_pid, self._charge.driver_started)
+        if pidfd is None:
+            return self._lose_driver("its process is gone")
+        loop = asyncio.get_running_loop()
+
+        def gone() -> None:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+            self._lose_driver("its process is gone")
+
+        loop.add_reader(pidfd, gone)
 
     def _lose_driver(self, how: str) -> None:
-        if self._orphaned_since is None and self._outcome is None:
+        if self._orphaned_since is None:
             self._orphaned_since = time.monotonic()
             self._apply(self._course.on_wish("stop", f"the terminal is gone: {how}", now=time.monotonic()))
-        elif self._orphaned_since is None:
-            self._orphaned_since = time.monotonic()
 
     def _apply(self, instructions: list[Instruction]) -> None:
         for instruction in instructions:
-            if isinstance(instruction, Form):
-                self._form(instruction.workers)
-            elif isinstance(instruction, Save):
-                self._post(f"worker-{instruction.slot}", SaveNow())
-            elif isinstance(instruction, Ask):
-                for slot in range(self._charge.workers):
-                    self._post(f"worker-{slot}", WishFor(instruction.wish, instruction.reason))  # type: ignore[arg-type]
-            elif isinstance(instruction, End):
-                self._end(instruction)
+            try:
+                self._do(instruction)
+            except Exception as error:  # the edge of this process: an end that says so, or the run would wait for ever
+                self._course.phase = "over"
+                self._end(End(error=as_gdist(error)))
+
+    def _do(self, instruction: Instruction) -> None:
+        if isinstance(instruction, Form):
+            self._form(instruction.workers)
+        elif isinstance(instruction, Save):
+            self._post(f"worker-{instruction.slot}", SaveNow())
+        elif isinstance(instruction, Ask):
+            for slot in range(self._charge.workers):
+                self._post(f"worker-{slot}", WishFor(instruction.wish, instruction.reason))  # type: ignore[arg-type]
+        else:
+            self._end(instruction)
 
     def _form(self, workers: int) -> None:
         charge, seats = self._charge, self._course.seats

@@ -95,6 +95,9 @@ class _Run:
         except GdistError as error:
             self._error = error
             raise
+        except KeyboardInterrupt:  # in a notebook, where no handler turns it into a wish
+            self._abandon()
+            raise
         finally:
             self._end()
 
@@ -133,8 +136,12 @@ class _Run:
             address=self._session.address, driver_host=socket.gethostname(), driver_pid=os.getpid(),
             driver_started=start_time(os.getpid()), folder=os.getcwd(), reserved=not self._session.embedded,
         )  # fmt: skip
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
         controller = self._ray.remote(Controller)
-        self._controller = controller.options(**_DETACHED, name=controller_name(self._run_id), num_cpus=0).remote(charge)
+        here = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=True)
+        options = {"name": controller_name(self._run_id), "num_cpus": 0, "scheduling_strategy": here}
+        self._controller = controller.options(**_DETACHED, **options).remote(charge)
         self._controller.live.remote()
 
     def _wait_for_room(self, group: Any) -> bool:
@@ -198,6 +205,8 @@ class _Run:
 
     def _abandon(self) -> dict[str, Any]:
         """Twice Ctrl-C: nothing is waited for."""
+        if self._controller is None:
+            return {"status": "stopped", "reason": self._interrupt.reason, "steps": 0}
         try:
             result: dict[str, Any] = self._ray.get(self._controller.abandon.remote(self._interrupt.reason), timeout=1.0)
             return result

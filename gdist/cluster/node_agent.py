@@ -1,21 +1,18 @@
 """The node agent: one small process a node (no CPU reserved, no torch) that sees at once what Ray sees late or never.
 
 It keeps the watch over the run's workers on its node (vigil.py) and kills by pid when it is ordered to: ``ray.kill`` is a wish,
-not a death (trap T10). On the driver's machine it watches the driver as well. When the run ends it sees to it that no worker
-is left, and goes last.
+not a death (trap T10). When the run ends it sees to it that no worker is left, and goes last.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from typing import Any
 
-from gdist.cluster import death
 from gdist.cluster.lease import FIRST_ANSWER_S, LEASE_S, ORPHAN_S, end_unless_claimed, leave_process
-from gdist.cluster.orders import Exit, Kill, Order, WatchDriver, WatchWorker
+from gdist.cluster.orders import Exit, Kill, Order, WatchWorker
 from gdist.cluster.placement import release
 from gdist.cluster.scratch import enter_scratch, remove_scratch
 from gdist.cluster.vigil import Vigil
@@ -34,15 +31,15 @@ class NodeAgent:
         self._controller = controller
         scratch, self._lock = enter_scratch(run_id)
         self._vigil = Vigil(scratch, printed=self._printed, died=self._died)
-        self._tasks: set[asyncio.Task[None]] = set()
         self._unclaimed = end_unless_claimed()
 
     async def live(self) -> None:
         """The agent's whole life, which ends the process."""
         self._unclaimed.cancel()
-        self._start(self._pass_output_on())
+        output = asyncio.get_running_loop().create_task(self._pass_output_on())
         lost = await self._obey()
         await self._see_workers_out(ORPHAN_S + 5.0 if lost else EXIT_GRACE_S)
+        output.cancel()
         remove_scratch(self._run_id)
         if not lost:
             with contextlib.suppress(Exception):
@@ -76,8 +73,6 @@ class NodeAgent:
     def _do(self, order: Order) -> None:
         if isinstance(order, WatchWorker):
             self._vigil.watch(order)
-        elif isinstance(order, WatchDriver):
-            self._start(self._watch_driver(order))
         elif isinstance(order, Kill):
             for slot in order.slots:
                 self._vigil.kill(slot)
@@ -87,19 +82,6 @@ class NodeAgent:
 
     async def _died(self, slot: int, incarnation: int, facts: dict[str, Any]) -> None:
         await self._controller.died.remote(slot, incarnation, facts)
-
-    async def _watch_driver(self, order: WatchDriver) -> None:
-        pidfd = death.open_process(order.pid, order.started)
-        if pidfd is not None:
-            gone = asyncio.Event()
-            loop = asyncio.get_running_loop()
-            loop.add_reader(pidfd, gone.set)
-            try:
-                await gone.wait()
-            finally:
-                loop.remove_reader(pidfd)
-                os.close(pidfd)
-        await self._controller.driver_died.remote()
 
     async def _pass_output_on(self) -> None:
         """Ten times a second: a worker that prints much is not held up, and nobody is woken for a line."""
@@ -115,8 +97,3 @@ class NodeAgent:
             self._vigil.kill(slot)
         while self._vigil.workers and time.monotonic() < deadline + 2.0:
             await asyncio.sleep(0.01)
-
-    def _start(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -43,21 +43,13 @@ class WatchWorker:
 
 
 @dataclass(frozen=True)
-class WatchDriver:
-    """To an agent on the driver's machine: report the death of the driver at once."""
-
-    pid: int
-    started: int | None
-
-
-@dataclass(frozen=True)
 class Kill:
     """To an agent: SIGKILL to these workers (slots) that it watches."""
 
     slots: tuple[int, ...]
 
 
-Order = Join | WishFor | SaveNow | Exit | WatchWorker | WatchDriver | Kill
+Order = Join | WishFor | SaveNow | Exit | WatchWorker | Kill
 
 
 class Mailbox:

@@ -1,10 +1,11 @@
-"""The error that a death becomes: which worker, where it was, what is known of the cause, its last words."""
+"""A death as an error: which worker, where it was, the cause as far as known, its last words; and gdist's faults."""
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
-from gdist.errors import WorkerLost
+from gdist.errors import GdistError, RunFailed, WorkerLost
 
 SHOWN_LINES = 5
 
@@ -21,6 +22,17 @@ def worker_lost(slot: int, facts: dict[str, Any]) -> WorkerLost:
         where=f"pid {facts['pid']} on {facts['host']}",
         note="; ".join(notes) or None,
         help="go on from the last good step: gdist resume RUN",
+    )
+
+
+def as_gdist(error: BaseException) -> GdistError:
+    """gdist's own errors as they are; any other exception is a fault of gdist and carries its whole traceback."""
+    if isinstance(error, GdistError):
+        return error
+    return RunFailed(
+        f"gdist failed: {type(error).__name__}: {error}",
+        note="".join(traceback.format_exception(error))[-4000:],
+        help="this is a mistake in gdist: please report it",
     )
 
 

@@ -12,7 +12,6 @@ import queue
 import signal
 import socket
 import sys
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from gdist.cluster.lease import Lease, end_unless_claimed, leave_process
 from gdist.cluster.orders import Exit, Join, Order, SaveNow, WishFor
 from gdist.cluster.output import capture_output, pipe_path
 from gdist.cluster.scratch import enter_scratch
-from gdist.errors import GdistError, RunFailed
+from gdist.cluster.verdict import as_gdist
 from gdist.records import Update, Wishes
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class WorkerActor:
         try:
             hello = member.prepare(host_store=self._store_host() if self._post.slot == 0 else None)
         except BaseException as error:
-            self._report("failed", error=_as_gdist(error).to_dict(), step=0)
+            self._report("failed", error=as_gdist(error).to_dict(), step=0)
         else:
             self._report("hello", **hello)
         while True:
@@ -112,14 +111,14 @@ class WorkerActor:
                     result = member.train()
                 except BaseException as error:
                     member.leave()  # its peers are free at once
-                    self._report("failed", error=_as_gdist(error).to_dict(), step=member.step)
+                    self._report("failed", error=as_gdist(error).to_dict(), step=member.step)
                 else:
                     self._report("returned", result=result)
             elif isinstance(order, SaveNow):
                 try:
                     self._report("saved", step=member.save())
                 except BaseException as error:
-                    self._report("saved", step=member.step, error=_as_gdist(error).to_dict())
+                    self._report("saved", step=member.step, error=as_gdist(error).to_dict())
 
     def _store_host(self) -> str:
         import ray
@@ -153,17 +152,6 @@ class WorkerActor:
         if self._said:
             ray.wait(self._said, num_returns=len(self._said), timeout=TELL_S)
         self._said = []
-
-
-def _as_gdist(error: BaseException) -> GdistError:
-    """gdist's own errors as they are; any other exception is a fault of gdist and carries its whole traceback."""
-    if isinstance(error, GdistError):
-        return error
-    return RunFailed(
-        f"gdist failed: {type(error).__name__}: {error}",
-        note="".join(traceback.format_exception(error))[-4000:],
-        help="this is a mistake in gdist: please report it",
-    )
 
 
 def _node_id() -> str:
