@@ -7,7 +7,6 @@ Tuned: its ``parallel_strategy_kwargs`` for bucket views, and batches that need 
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from typing import Any
 
@@ -20,7 +19,6 @@ from workloads import WORKERS, WORKLOADS, TensorBatches, Workload, loss
 
 
 def train(workload: Workload, watch: Stopwatch, *, tuned: bool) -> None:
-    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     ray.init(address="local", num_cpus=WORKERS + 1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         config = {"workload": workload.name, "watch": vars(watch), "tuned": tuned}
