@@ -13,13 +13,14 @@ import socket
 import time
 from typing import Any
 
+from gdist.cluster.agents import Agents
 from gdist.cluster.charge import Charge, Outcome
 from gdist.cluster.chronicle import Chronicle
 from gdist.cluster.course import Ask, Course, End, Form, Instruction, Save
 from gdist.cluster.death import open_process
 from gdist.cluster.lease import end_unless_claimed, leave_process
-from gdist.cluster.names import NAMESPACE, agent_name, controller_name
-from gdist.cluster.node_agent import EXIT_GRACE_S, NodeAgent
+from gdist.cluster.names import NAMESPACE, controller_name
+from gdist.cluster.node_agent import EXIT_GRACE_S
 from gdist.cluster.orders import Exit, Join, Kill, Mailbox, Order, SaveNow, WatchWorker, WishFor
 from gdist.cluster.placement import release
 from gdist.cluster.scratch import remove_scratch, scratch_path
@@ -32,7 +33,8 @@ from gdist.worker.local import open_folder
 AGENTS_AFTER_S = 5.0  # after the first worker, or at the first step: their start takes processor time from the workers' own
 AGENT_SPEAKS_S = 5.0  # for an agent to start and say how a worker died
 ANSWER_S = 1.0  # a pull with nothing to hand out is answered after this
-DRIVER_LEASE_S = 20.0  # a terminal's run ends when its driver has been silent for this
+DRIVER_LEASE_S = 20.0  # a terminal's run ends when its driver has been silent for this; on this machine its death is seen,
+STOPPED_DRIVER_S = 300.0  # so that silence only means that it was stopped (Ctrl-Z)
 TICK_S = 0.1
 LEAVE_S = 3.0  # for workers and agents to end once the run is over
 ABANDONED_S = 45.0  # for a run without a driver to save and end
@@ -49,14 +51,12 @@ class Controller:
         self._mail: dict[str, Mailbox] = {}
         self._posted = asyncio.Event()
         self._nodes: dict[str, str] = {}  # member -> its node, for workers
-        self._agents: dict[str, str] = {}  # node -> agent
-        self._agent_handles: dict[str, Any] = {}
-        self._agents_seen: set[str] = set()
-        self._agents_done: set[str] = set()
+        self._agents = Agents(charge.run_id, reserved=charge.reserved)
         self._vigil = Vigil(scratch_path(charge.run_id), printed=self._printed_here, died=self.died)
         self._chronicle = Chronicle()
         self._outcome: Outcome | None = None
         self._driver_heard = time.monotonic()
+        self._sees_driver = False
         self._orphaned_since: float | None = None
         self._closed = asyncio.Event()
         self._agents_due: float | None = None
@@ -76,7 +76,7 @@ class Controller:
             self._apply(self._course.on_time(now=now))
             if self._agents_due is not None and (now > self._agents_due or self._chronicle.last_step):
                 self._start_agents()
-            if now - self._driver_heard > DRIVER_LEASE_S:
+            if now - self._driver_heard > (STOPPED_DRIVER_S if self._sees_driver else DRIVER_LEASE_S):
                 self._lose_driver("nothing was heard of it")
             if self._orphaned_since is not None and (self._outcome is not None or now - self._orphaned_since > ABANDONED_S):
                 await self.close()
@@ -111,7 +111,7 @@ class Controller:
             self._end(End(reason=reason, step=max(step, self._chronicle.last_step)))
         for slot in range(self._charge.workers):
             self._vigil.kill(slot)
-        for agent in self._agents.values():
+        for agent in self._agents.names:
             self._post(agent, Kill(tuple(range(self._charge.workers))))
         assert self._outcome is not None
         return self._outcome.result or {}
@@ -119,21 +119,18 @@ class Controller:
     async def close(self) -> int:
         """Sends everybody home; returns once the agents have seen the last worker's process gone, or after a bound. Returns
         this process's pid: it ends next."""
-        import ray
-
         for slot in range(self._charge.workers):
             self._post(f"worker-{slot}", Exit())
-        for agent in self._agents.values():
+        for agent in self._agents.names:
             self._post(agent, Exit())
         self._agents_due = None
         now = begun = time.monotonic()
-        while (self._agents_seen - self._agents_done or self._vigil.workers) and now - begun < LEAVE_S:
+        while (self._agents.at_work or self._vigil.workers) and now - begun < LEAVE_S:
             await asyncio.sleep(0.01)
             now = time.monotonic()
             for slot in self._vigil.workers if now - begun > EXIT_GRACE_S else ():
                 self._vigil.kill(slot)
-        for agent in set(self._agent_handles) - self._agents_seen:  # still starting, and no longer needed
-            ray.kill(self._agent_handles[agent], no_restart=True)
+        self._agents.dismiss_the_unborn()
         remove_scratch(self._charge.run_id)
         if self._charge.reserved:
             await asyncio.to_thread(release, self._charge.run_id)
@@ -144,10 +141,8 @@ class Controller:
 
     async def pull(self, who: str, incarnation: int, after: int) -> list[tuple[int, Order]]:
         """The orders for ``who`` past number ``after``; waits a second for one."""
-        if who.startswith("agent-") and who not in self._agents_seen:
-            self._agents_seen.add(who)
-            if who == f"agent-{_node_id()}":
-                self._vigil.end()
+        if who.startswith("agent-") and self._agents.see(who) and who == f"agent-{_node_id()}":
+            self._vigil.end()
         mail = self._mail.setdefault(who, Mailbox())
         deadline = time.monotonic() + ANSWER_S
         while not (orders := mail.after(after)) and (left := deadline - time.monotonic()) > 0:
@@ -175,7 +170,7 @@ class Controller:
             self._nodes[f"worker-{slot}"] = content["node"]
             watch, agent = WatchWorker(slot, incarnation, content["pid"], content["start_time"]), f"agent-{content['node']}"
             self._post(agent, watch)
-            if content["host"] == socket.gethostname() and agent not in self._agents_seen:
+            if content["host"] == socket.gethostname() and not self._agents.is_seen(agent):
                 self._vigil.watch(watch)
             self._agents_due = self._agents_due or now + AGENTS_AFTER_S
         elif kind == "hello":
@@ -197,29 +192,15 @@ class Controller:
             self._apply(self._course.on_died(slot, worker_lost(slot, facts), now=time.monotonic()))
 
     async def agent_done(self, who: str) -> None:
-        self._agents_done.add(who)
+        self._agents.say_goodbye(who)
 
     # -- inside --
 
     def _start_agents(self) -> None:
-        """One on each node that has a worker and no agent yet."""
         import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._agents_due = None
-        charge, me = self._charge, ray.get_runtime_context().current_actor
-        for node in set(self._nodes.values()) - set(self._agents):
-            self._agents[node] = f"agent-{node}"
-            kind: Any = ray.remote(NodeAgent)
-            agent = kind.options(
-                name=agent_name(charge.run_id, node),
-                namespace=NAMESPACE,
-                lifetime="detached",
-                num_cpus=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-            ).remote(charge.run_id, node, me, charge.reserved)
-            agent.live.remote()
-            self._agent_handles[f"agent-{node}"] = agent
+        self._agents.start(self._nodes.values(), ray.get_runtime_context().current_actor)
 
     def _watch_driver(self) -> None:
         """Sees the death of a driver on this machine at once; else its silence tells."""
@@ -234,6 +215,7 @@ class Controller:
             self._lose_driver("its process is gone")
 
         loop.add_reader(pidfd, gone)
+        self._sees_driver = True
 
     def _lose_driver(self, how: str) -> None:
         if self._orphaned_since is None:

@@ -17,18 +17,19 @@ from typing import Any, NoReturn
 from gdist.cluster.orders import Order
 
 LEASE_S = 15.0
+CLAIM_S = 5.0  # between the making of an actor and the call that it live, which follow each other at once
 FIRST_ANSWER_S = 90.0  # the controller's process may still be starting
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h; the parent is the raylet's main thread, which lives as long as the raylet
 ORPHAN_S = 30.0  # to reach a step boundary and write the checkpoint; then the process ends whatever it does
 
 
 def end_unless_claimed() -> threading.Timer:
-    """A detached actor is made and then called to life; if its driver dies in between, nobody would ever end it. Starts a timer
+    """A detached actor is made and then called to life; if its maker dies in between, nobody would ever end it. Starts a timer
     that does; ``live`` cancels it. Also binds this process to the raylet that made it: with the raylet gone, it goes."""
     import ctypes
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    timer = threading.Timer(FIRST_ANSWER_S, os._exit, (1,))
+    timer = threading.Timer(CLAIM_S, os._exit, (1,))
     timer.daemon = True
     timer.start()
     return timer

@@ -2,6 +2,7 @@
 
 RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0   Ray's own switch for "this machine only": every port of an embedded Ray is on loopback
 RAY_AUTH_MODE=token                   a cluster answers only who knows its token (~/.ray/auth_token or RAY_AUTH_TOKEN_PATH)
+RAY_worker_niceness=0                 workers train at the priority of any other program, not at 15 below it
 RAY_NUM_REDIS_GET_RETRIES             how often it tries to reach a cluster, a second apart, before it says that it cannot
 """
 
@@ -31,6 +32,7 @@ def import_ray(*, loopback: bool, verbose: bool) -> Any:
     """Ray, told to be quiet unless ``verbose``; ``loopback``: to it this machine is 127.0.0.1, nothing listens elsewhere."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", _ATTACH_TRIES)
+    os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ[_NETWORK] = "0" if loopback else "1"
     import ray
     import ray._private.ray_constants as constants
