@@ -13,8 +13,8 @@ from gdist.run.checkpoint_writer import CheckpointWriter
 if TYPE_CHECKING:
     from gdist.worker.build import Built
     from gdist.worker.outbox import Outbox
+    from gdist.worker.progress import Progress
     from gdist.worker.stopping import StopRules
-    from gdist.worker.training import Progress
 
 FLUSH_S = 120.0
 

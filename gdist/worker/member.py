@@ -173,7 +173,8 @@ class Member:
         """The run's own state: fresh, or a checkpoint's. Whoever leads writes what the job is."""
         from gdist.job.describe import describe
         from gdist.worker.keeper import Keeper, take_over
-        from gdist.worker.training import Progress, Training
+        from gdist.worker.progress import Progress
+        from gdist.worker.training import Training
 
         job, folder = built.job, self._folder
         keeper = Keeper(folder.checkpoints if folder else None, keep=job.keep_checkpoints)

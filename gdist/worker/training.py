@@ -7,7 +7,6 @@ at the same boundary when one stops. Only the worker that leads (rank 0) speaks 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 from gdist.engine.step import StepResult
@@ -19,22 +18,10 @@ from gdist.worker.evaluation import Evaluation
 from gdist.worker.keeper import Keeper
 from gdist.worker.outbox import Outbox
 from gdist.worker.page import Page
+from gdist.worker.progress import Progress
 from gdist.worker.stopping import StopRules
 
 READ_AHEAD_STEPS = 3  # where samples come slowly: this step's, and those of the two after it
-
-
-@dataclass
-class Progress:
-    """Where a run stands: what a checkpoint must hold beside the replica for the rest to be as if never interrupted."""
-
-    step: int = 0  # steps taken
-    skipped_in_a_row: int = 0
-    train_sum: float = 0.0  # of losses times weights since the last evaluation
-    train_weight: float = 0.0
-    train: dict[str, float] = field(default_factory=dict)
-    validation: dict[str, float] | None = None
-    seconds: float = 0.0  # of training, over all sessions of the run
 
 
 class Training:
