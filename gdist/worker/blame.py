@@ -35,11 +35,21 @@ def user_error(error: BaseException, what: str, **where: object) -> UserCodeErro
     message = " ".join(str(error).split())
     return UserCodeError(
         f"{what}{f' ({circumstances})' if circumstances else ''}",
-        where=place,
+        where=place or _module(error),
         note=f"{type(error).__name__}: {message}"[:600],
         traceback="".join(traceback.format_list(theirs)) + f"{type(error).__name__}: {error}" if theirs else None,
         full_traceback="".join(traceback.format_exception(error)),
     )
+
+
+def _module(error: BaseException) -> str | None:
+    """Where none of the user's own lines is on the way: the innermost of the model's modules."""
+    found = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        owner = frame.f_locals.get("self")
+        if hasattr(owner, "named_parameters") and hasattr(owner, "forward"):
+            found = owner
+    return f"module {str(found).splitlines()[0]}" if found is not None else None
 
 
 def _is_users(filename: str) -> bool:

@@ -224,3 +224,11 @@ def test_an_error_after_the_last_step_is_told_as_it_is(tmp_path: Path) -> None:
     run = train_job(Alone(), "fails-at-the-end", (), str(tmp_path / "run"))
     assert isinstance(run.error, UserCodeError)
     assert "too late" in str(run.error.note)
+
+
+def test_a_shape_that_does_not_fit_names_the_module() -> None:
+    jobs.JOBS["misfit"] = _job(model=lambda: nn.Sequential(nn.Linear(12, 8), nn.Linear(9, 4)))
+    with pytest.raises(UserCodeError) as caught:
+        _train(Alone(), "misfit")
+    assert caught.value.where == "module Linear(in_features=9, out_features=4, bias=True)"
+    assert "mat1 and mat2 shapes cannot be multiplied" in str(caught.value.note)
