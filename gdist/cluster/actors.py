@@ -7,7 +7,6 @@ the job and open the data while the rest comes up.
 from __future__ import annotations
 
 import os
-import pickle
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,9 +20,9 @@ from gdist.cluster.names import NAMESPACE, controller_name, worker_name
 from gdist.cluster.output import hold_pipe, pipe_path
 from gdist.cluster.placement import Share, release, reserve
 from gdist.cluster.scratch import enter_scratch, remove_scratch, scratch_path
+from gdist.cluster.sent_job import pack_job
 from gdist.cluster.session import Session
 from gdist.cluster.worker_actor import Assignment, WorkerActor
-from gdist.errors import JobError
 from gdist.records import Order
 
 CLOSE_S = 5.0
@@ -40,7 +39,8 @@ class Actors:
         self._ray = session.ray
         self._share = share
         self._run_id = run_id
-        self._order = replace(order, page_dir=str(scratch_path(run_id)))
+        self._job = pack_job(order.job) if order.job is not None else None
+        self._order = replace(order, job=None, page_dir=str(scratch_path(run_id)))
         self._group: Any = None
         self._workers: list[Any] = []
         self._held: list[int] = []  # descriptors: the scratch folder's lock, the workers' pipes
@@ -85,7 +85,7 @@ class Actors:
         one_machine = self._group is None or len(self._nodes()) == 1
         for slot in range(self._share.workers):
             given = Assignment(
-                run_id=self._run_id, slot=slot, incarnation=0, order=self._order, folder=os.getcwd(),
+                run_id=self._run_id, slot=slot, incarnation=0, order=self._order, job=self._job, folder=os.getcwd(),
                 threads=self._share.threads, one_machine=one_machine,
             )  # fmt: skip
             options = {"name": worker_name(self._run_id, slot, 0), "num_cpus": self._share.cpus, "num_gpus": self._share.gpus}
@@ -93,16 +93,13 @@ class Actors:
                 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
                 options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(self._group, slot)
-            try:
-                self._workers.append(kind.options(**_DETACHED, **options).remote(given))
-            except (TypeError, AttributeError, pickle.PicklingError) as error:
-                raise _not_sent(error) from error
+            self._workers.append(kind.options(**_DETACHED, **options).remote(given))
 
     def _start_controller(self) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         charge = Charge(
-            run_id=self._run_id, order=replace(self._order, job=None), workers=self._share.workers, given=self._share.given,
+            run_id=self._run_id, order=self._order, workers=self._share.workers, given=self._share.given,
             address=self._session.address, driver_host=socket.gethostname(), driver_pid=os.getpid(),
             driver_started=start_time(os.getpid()), folder=os.getcwd(), reserved=not self._session.embedded,
         )  # fmt: skip
@@ -116,11 +113,3 @@ class Actors:
         from ray.util.placement_group import placement_group_table
 
         return set(placement_group_table(self._group)["bundles_to_node_id"].values())
-
-
-def _not_sent(error: Exception) -> JobError:
-    return JobError(
-        "the job cannot be sent to the workers",
-        note=f"{type(error).__name__}: {error}"[:600],
-        help="make what it holds from plain data, functions and modules that can be pickled, or put the job into a file",
-    )

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from gdist.cluster.orders import Order
 
 LEASE_S = 15.0
-CLAIM_S = 5.0  # between the making of an actor and the call that it live, which follow each other at once
+CLAIM_S = 10.0  # between the making of an actor and the call that it live, which follow each other at once
 FIRST_ANSWER_S = 90.0  # the controller's process may still be starting
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h; the parent is the raylet's main thread, which lives as long as the raylet
 ORPHAN_S = 30.0  # to reach a step boundary and write the checkpoint; then the process ends whatever it does

@@ -12,7 +12,7 @@ import queue
 import signal
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gdist.cluster.death import start_time
@@ -20,6 +20,7 @@ from gdist.cluster.lease import Lease, end_unless_claimed, leave_process
 from gdist.cluster.orders import Exit, Join, Order, SaveNow, WishFor
 from gdist.cluster.output import capture_output, pipe_path
 from gdist.cluster.scratch import enter_scratch
+from gdist.cluster.sent_job import unpack_job
 from gdist.cluster.verdict import as_gdist
 from gdist.records import Update, Wishes
 
@@ -40,6 +41,7 @@ class Assignment:
     slot: int
     incarnation: int
     order: records.Order
+    job: bytes | None  # one made in Python (sent_job.py)
     folder: str
     threads: int
     one_machine: bool
@@ -96,6 +98,8 @@ class WorkerActor:
 
     def _obey(self, member: Member) -> None:
         try:
+            if self._post.job is not None:
+                member.order = replace(member.order, job=unpack_job(self._post.job))
             hello = member.prepare(host_store=self._store_host() if self._post.slot == 0 else None)
         except BaseException as error:
             self._report("failed", error=as_gdist(error).to_dict(), step=0)

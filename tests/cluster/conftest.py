@@ -19,7 +19,7 @@ from gdist.cluster import reaper
 from gdist.cluster.scratch import scratch_path
 
 OURS = ("WorkerActor", "Controller", "NodeAgent")
-GONE_S = 10.0
+GONE_S = 15.0
 
 
 @dataclass(frozen=True)
