@@ -93,9 +93,11 @@ def test_a_silent_peer_is_named_when_the_deadline_is_over() -> None:
     from torch.distributed import TCPStore
 
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    clients = [TCPStore("127.0.0.1", store.port, is_master=False) for _ in range(2)]  # one waits with its client locked
     made: dict[int, Sockets] = {}
     threads = [
-        threading.Thread(target=lambda r=r: made.update({r: Sockets(store, rank=r, size=2, deadline_s=0.5)})) for r in range(2)
+        threading.Thread(target=lambda r=r: made.update({r: Sockets(clients[r], rank=r, size=2, deadline_s=0.5)}))
+        for r in range(2)
     ]
     for thread in threads:
         thread.start()
@@ -110,11 +112,12 @@ def test_a_silent_peer_is_named_when_the_deadline_is_over() -> None:
 def test_a_stranger_without_the_secret_is_turned_away() -> None:
     from torch.distributed import TCPStore
 
-    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    server = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store, client = (TCPStore("127.0.0.1", server.port, is_master=False) for _ in range(2))  # one waits with its client locked
     peers: dict[int, Any] = {}
 
     def first() -> None:
-        peers[0] = connect(store, rank=0, size=2, host="127.0.0.1", deadline_s=10)
+        peers[0] = connect(client, rank=0, size=2, host="127.0.0.1", deadline_s=10)
 
     thread = threading.Thread(target=first)
     thread.start()
