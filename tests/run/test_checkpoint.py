@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -96,22 +97,23 @@ def test_a_writer_killed_at_any_touch_of_the_disk_leaves_a_good_checkpoint(tmp_p
     assert all(set(case["left"]) <= {"step-00000001", "step-00000002"} for case in found), "nothing unfinished is left over"
 
 
-@pytest.fixture
+@contextmanager
 def small_disk() -> Iterator[None]:
-    """No file may grow past 2 kB: what a full disk is to a writer."""
+    """No file may grow past 2 kB: what a full disk is to a writer. Not while pytest itself writes: its output may be a file."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, former)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, former)
 
 
-@pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_keeps_the_older_checkpoint_and_says_so(tmp_path: Path) -> None:
     writer = CheckpointWriter(tmp_path, keep=1)
     writer.save(1, files={"model": {"weight": torch.zeros(8)}}, state={}, wait=True)
-    with pytest.raises(CheckpointError):
+    with small_disk(), pytest.raises(CheckpointError):
         writer.save(2, files={"model": {"weight": torch.zeros(4096)}}, state={}, wait=True)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
     assert newest_checkpoint(tmp_path) == tmp_path / "step-00000001"
