@@ -57,7 +57,7 @@ class Member:
         from gdist.worker.machine import set_threads
 
         job = self._load_job()
-        threads = job.threads or self._threads or (1 if job.exact else None)
+        threads = job.threads or (1 if job.exact else self._threads)  # exact bits: never a matter of the machine
         if threads is not None:
             set_threads(threads)
         self._built = build(job)

@@ -7,10 +7,13 @@ import torch
 
 from gdist.engine.collective import Alone
 from gdist.errors import CheckpointError, JobError, NonFinite
+from gdist.job.overrides import apply_overrides
+from gdist.records import Order, Wishes
 from gdist.run.checkpoint import list_checkpoints
 from gdist.run.folder import RunFolder
+from gdist.worker.member import Member
 from tests.ranks import run_ranks
-from tests.worker.jobs import Trained, train_job
+from tests.worker.jobs import JOBS, Trained, train_job
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +129,12 @@ def test_more_workers_than_micro_batches_are_refused() -> None:
     run = run_ranks(train_job, 3, "plain", ("micro_batches=2",))[0]
     assert isinstance(run.error, JobError)
     assert run.error.what == "3 workers cannot share 2 micro-batches"
+
+
+def test_exact_bits_do_not_depend_on_how_many_threads_the_machine_would_give() -> None:
+    before = torch.get_num_threads()
+    job = apply_overrides(JOBS["plain"](), ("exact=true", "threads=none"))
+    member = Member(Order(job=job), slot=0, send=lambda update: None, wishes=Wishes(), threads=4)
+    member.prepare()
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(before)
