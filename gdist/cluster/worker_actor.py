@@ -7,6 +7,7 @@ waited for, but for the last.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -87,6 +88,8 @@ class WorkerActor:
             sys.path.append(post.folder)
         scratch, self._scratch_lock = enter_scratch(post.run_id)
         capture_output(pipe_path(scratch, post.slot, post.incarnation))
+        with contextlib.suppress(OSError):  # an ordinary user may not
+            os.setpriority(os.PRIO_PROCESS, 0, 0)  # Ray puts workers 15 below any other program
         os.environ["OMP_NUM_THREADS"] = str(post.threads)  # before torch is imported
         signal.signal(signal.SIGTERM, lambda *_: self._wishes.add("stop", reason=f"worker {post.slot} was asked to terminate"))
         self._report("started", pid=os.getpid(), start_time=start_time(os.getpid()), host=socket.gethostname(), node=_node_id())
