@@ -17,7 +17,7 @@ from collections import abc
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self, Union
+from typing import Any, Literal, NoReturn, Self, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
@@ -59,6 +59,9 @@ class FieldHelp:
     default: str | None  # None: must be given
     description: str
     words: tuple[str, ...] = ()  # the words that it takes, if it takes words
+
+
+K = TypeVar("K", bound="Description")
 
 
 class Description(BaseModel):
@@ -140,6 +143,22 @@ class Wrong(ValueError):
         super().__init__(what)
         self.note = note
         self.help = help
+
+
+def named_kinds(base: type[K]) -> dict[str, type[K]]:
+    """Every description below ``base`` that has a ``kind``, by it."""
+    below = [kind for child in base.__subclasses__() for kind in named_kinds(child).values()]
+    return {str(getattr(each, "kind")): each for each in (base, *below) if getattr(each, "kind", "")}  # noqa: B009
+
+
+def kind_called(name: str, base: type[K], *, what: str, else_: str = "") -> type[K]:
+    """The description below ``base`` whose kind is ``name``, in any case; raises Wrong with the nearest one."""
+    names = named_kinds(base)
+    if name.lower() in names:
+        return names[name.lower()]
+    near = nearest(name, names)
+    meant = f"did you mean {near!r}? " if near else ""
+    raise Wrong(f"must be a known {what}, not {name!r}", help=f"{meant}names: {', '.join(names)}{else_}")
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

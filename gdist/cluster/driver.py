@@ -23,6 +23,7 @@ from gdist.cluster.scratch import remove_abandoned
 from gdist.cluster.session import Session, open_session
 from gdist.errors import DeadlineExceeded, GdistError, RunFailed
 from gdist.records import Interrupt, Order, Update, Watch, event
+from gdist.run.checkpoint import list_checkpoints
 from gdist.run.folder import RunFolder
 from gdist.worker.local import failure
 
@@ -162,8 +163,7 @@ class _Follower:
         """In the place of a controller that died."""
         folder = RunFolder(Path(self._run_dir)) if self._run_dir else None
         if folder is not None and self._error is not None and folder.path.is_dir() and folder.result() is None:
-            steps = (path.name.removeprefix("step-").partition(".")[0] for path in folder.checkpoints.glob("step-*"))
-            step = max((int(step) for step in steps if step.isdigit()), default=0)
+            step = max((place.step for place in list_checkpoints(folder.checkpoints)), default=0)
             folder.write_result(failure(self._error, step, folder))
 
 

@@ -33,14 +33,13 @@ LossFunction = Callable[[Any], Loss | Tensor]
 class Findings:
     """``moving``: names of buffers that forward changes; ``normalizes``: over the batch (batch norm);
     ``unmergeable``: why passes may not be merged, or None;
-    ``without_gradient``: names of trained parameters that got none; ``loss``: of the first phase; ``log``: its scalars."""
+    ``without_gradient``: names of trained parameters that got none; ``loss``: of the first phase."""
 
     moving: tuple[str, ...]
     normalizes: bool
     unmergeable: str | None
     without_gradient: tuple[str, ...]
     loss: float
-    log: tuple[str, ...]
 
 
 def probe(
@@ -51,14 +50,14 @@ def probe(
     moving: set[str] = set()
     reasons: list[str] = []
     got: set[str] = set()
-    first: tuple[float, tuple[str, ...]] | None = None
+    first: float | None = None
     for phase, (name, loss) in enumerate(losses.items()):
         with _untouched(module):
             before = {n: (b, b.clone()) for n, b in module.named_buffers()}
             streams.begin(step=0, phase=phase, micro_batch=0)
             seeded = _random_state(batch)
             with precision.autocast():
-                mean, _, log = Loss.parts(loss(batch), rows=batch.rows)
+                mean, _, _ = Loss.parts(loss(batch), rows=batch.rows)
             if any(not torch.equal(a, b) for a, b in zip(seeded, _random_state(batch), strict=True)):
                 reasons.append("it draws random numbers (dropout or its like), and a merged pass would draw others")
             _refuse_replaced_buffers(module, before)
@@ -67,7 +66,7 @@ def probe(
             torch.autograd.backward(mean)
             got |= {n for n, p in module.named_parameters() if p.grad is not None}
             _refuse_sparse(module)
-            first = first or (float(mean.detach()), tuple(sorted(log)))
+            first = float(mean.detach()) if first is None else first
         modes = ("eval",) if reasons or moving else ("eval", "train")  # in train mode only where nothing is random or moves
         if not all(_is_additive(module, loss, batch, precision, mode) for mode in modes):
             reasons.append(f"its loss ({name}) couples the samples of a batch")
@@ -80,8 +79,7 @@ def probe(
         normalizes=normalizes,
         unmergeable=reasons[0] if reasons else None,
         without_gradient=tuple(n for n in trained if n not in got) if losses else (),
-        loss=first[0] if first else math.nan,
-        log=first[1] if first else (),
+        loss=math.nan if first is None else first,
     )
 
 

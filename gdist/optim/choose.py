@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gdist.description import Wrong, nearest, shown
+from gdist.description import Wrong, kind_called, shown
 from gdist.optim.custom import Custom
 from gdist.optim.optimizer import Optimizer, named_optimizers
 
@@ -35,9 +35,4 @@ def as_optimizer(value: Any) -> Optimizer:
 
 
 def optimizer_class(name: str) -> type[Optimizer]:
-    names = named_optimizers()
-    if name.lower() in names:
-        return names[name.lower()]
-    near = nearest(name, names)
-    meant = f"did you mean {near!r}? " if near else ""
-    raise Wrong(f"must be a known optimizer, not {name!r}", help=f"{meant}names: {', '.join(names)}; or a torch.optim class")
+    return kind_called(name, Optimizer, what="optimizer", else_="; or a torch.optim class")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from gdist.description import Description
+from gdist.description import Description, named_kinds
 from gdist.optim.groups import Decay, parameter_groups, undecayed
 
 if TYPE_CHECKING:
@@ -58,8 +58,4 @@ class Optimizer(Description):
 
 def named_optimizers() -> dict[str, type[Optimizer]]:
     """Every optimizer that has a name, by name."""
-    return {each.kind: each for each in _tree(Optimizer) if each.kind}
-
-
-def _tree(kind: type[Optimizer]) -> list[type[Optimizer]]:
-    return [kind, *(found for child in kind.__subclasses__() for found in _tree(child))]
+    return named_kinds(Optimizer)

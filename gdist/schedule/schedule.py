@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from gdist.description import Description, Wrong, nearest, refuse, shown
+from gdist.description import Description, Wrong, kind_called, named_kinds, refuse, shown
 from gdist.errors import JobError
 
 
@@ -60,7 +60,7 @@ class Schedule(Description):
 
 def named_schedules() -> dict[str, type[Schedule]]:
     """Every schedule by name."""
-    return {each.kind: each for each in _tree(Schedule) if each.kind}
+    return named_kinds(Schedule)
 
 
 def as_schedule(value: Any) -> Schedule:
@@ -80,13 +80,4 @@ def as_schedule(value: Any) -> Schedule:
 
 
 def schedule_class(name: str) -> type[Schedule]:
-    names = named_schedules()
-    if name.lower() in names:
-        return names[name.lower()]
-    near = nearest(name, names)
-    meant = f"did you mean {near!r}? " if near else ""
-    raise Wrong(f"must be a known schedule, not {name!r}", help=f"{meant}names: {', '.join(names)}")
-
-
-def _tree(kind: type[Schedule]) -> list[type[Schedule]]:
-    return [kind, *(found for child in kind.__subclasses__() for found in _tree(child))]
+    return kind_called(name, Schedule, what="schedule")

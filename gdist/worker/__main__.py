@@ -51,13 +51,10 @@ def train(order: Order, *, rank: int, size: int) -> dict[str, Any]:
     wishes = Wishes()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: wishes.add("stop", reason="asked to stop by a signal"))
-    waiting: list[Update] = []
     folder = None
 
     def send(update: Update) -> None:
-        if folder is None:
-            waiting.append(update)
-            return
+        assert folder is not None, "only rank 0 speaks, and not before it has joined"
         folder.append_events(update.events)
         folder.append_metrics(update.lines)
         for each in update.events:

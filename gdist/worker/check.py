@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gdist.errors import JobError
@@ -27,7 +28,7 @@ def check_job(order: Order) -> dict[str, Any]:
     states = max((_STATE_PER_WEIGHT.get(type(o).__name__, 2) for o in optimizers), default=0)
     memory = {"weights": parameters * size, "gradients": trained * size, "optimizer": trained * size * states}
     warnings = [f"no gradient reaches {name}" for name in findings.without_gradient]
-    if not _finite(findings.loss):
+    if not math.isfinite(findings.loss):
         raise JobError(
             f"the loss of the first micro-batch is {findings.loss}",
             where="loss(model, batch)",
@@ -57,7 +58,3 @@ def check_job(order: Order) -> dict[str, Any]:
         "warnings": warnings,
         "plan": describe(job) | {"micro_batches": plan.micro_batches, "batch_size": plan.batch_size},
     }
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0

@@ -7,6 +7,7 @@ at the same boundary when one stops. Only the worker that leads (rank 0) speaks 
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import Any
 
 from gdist.engine.step import StepResult
@@ -208,12 +209,10 @@ class Training:
             self._page.write("evaluation", progress.step)
             collective = built.engine.collective
             assert collective is not None
-            with blaming_user("the evaluation failed in the job's code", worker=self._rank, step=progress.step):
-                if built.averages is not None:
-                    with built.averages.swapped_in():
-                        progress.validation = self._evaluation.run(collective)
-                else:
-                    progress.validation = self._evaluation.run(collective)
+            averaged = built.averages.swapped_in() if built.averages is not None else nullcontext()
+            blame = blaming_user("the evaluation failed in the job's code", worker=self._rank, step=progress.step)
+            with blame, averaged:
+                progress.validation = self._evaluation.run(collective)
         seconds = time.perf_counter() - begun
         line = {
             "kind": "evaluation",

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+DEADLINE_S = 300.0  # of a wait for a peer, where nothing else is said
+
 
 class Pending(Protocol):
     """A transfer under way."""

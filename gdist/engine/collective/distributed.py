@@ -16,10 +16,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore, ProcessGroupGloo, Store
 
-from gdist.engine.collective.collective import Pending
+from gdist.engine.collective.collective import DEADLINE_S, Pending
 from gdist.errors import PeerLost
 
-DEADLINE_S = 300.0
 PAIR_UP_TO_BYTES = 4 << 20  # two workers swap a message of this size and add, 1.5 to 3 times as fast as Gloo's all-reduce
 
 

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore, Store
 
+from gdist.engine.collective.collective import DEADLINE_S
 from gdist.engine.collective.peers import connect
 from gdist.errors import PeerLost, ReplicasDiffer
 
-DEADLINE_S = 300.0
 DIRECT_UP_TO_BYTES = 512 << 10  # above, slices move fewer bytes
 SLICE_BYTES = 512 << 10  # what one worker adds of a block: small enough to stay in the cache
 _HEADER = struct.Struct("<QQ")  # number of the collective, bytes that follow
