@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
 
 class Batch:
-    """``columns``: name -> tensor of shape (rows, ...). All columns have the same number of rows."""
+    """``columns``: name -> tensor of shape (rows, ...). All columns have the same number of rows.
 
-    __slots__ = ("columns",)
+    ``stamp``: the sum of the identities of the rows that were read for it (``identity.py``), modulo 2**64; ``bad``: how many
+    of those were left out, as the data asked for.
+    """
 
-    def __init__(self, columns: dict[str, Tensor]) -> None:
+    __slots__ = ("bad", "columns", "stamp")
+
+    def __init__(self, columns: dict[str, Tensor], *, stamp: int = 0, bad: int = 0) -> None:
         self.columns = columns
+        self.stamp = stamp
+        self.bad = bad
 
     @property
     def features(self) -> Tensor:
@@ -74,12 +80,15 @@ class Batch:
                     non_blocking=non_blocking,
                 )
                 for name, column in self.columns.items()
-            }
+            },
+            stamp=self.stamp,
+            bad=self.bad,
         )
 
     def pin_memory(self) -> Batch:
         """A copy in page-locked memory, from which a GPU copies without stopping the program."""
-        return Batch({name: column.pin_memory() for name, column in self.columns.items()})
+        columns = {name: column.pin_memory() for name, column in self.columns.items()}
+        return Batch(columns, stamp=self.stamp, bad=self.bad)
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{name}: {str(t.dtype).removeprefix('torch.')}{list(t.shape)}" for name, t in self.columns.items())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ConfigDict
 
+from gdist.data.identity import stamps
 from gdist.description import Description
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Rows(ABC):
 
     @abstractmethod
     def take(self, rows: np.ndarray) -> Batch:
-        """The samples of these numbers (int64, any order, repeats allowed), in fresh contiguous memory.
+        """The samples of these numbers (int64, any order, repeats allowed), in fresh contiguous memory, with the sum of
+        their stamps. Bad rows that the data lets pass are left out and counted.
 
         Raises DataError where the data is not what it says, UserCodeError where user code failed.
         """
@@ -49,6 +51,10 @@ class Rows(ABC):
     @abstractmethod
     def columns(self) -> dict[str, Column]:
         """Names, shapes and types of a batch's tensors."""
+
+    def identities(self, rows: np.ndarray) -> np.ndarray:
+        """The stamps that the rows of these numbers must carry, by the index alone: int64, shape (len(rows),)."""
+        return stamps(0, rows)
 
     def cast(self, floats: torch.dtype) -> Rows:
         """The same rows with floating columns as ``floats``, if that is better done once than per batch."""
