@@ -27,7 +27,7 @@ LAYERS = (
     ("task",),
     ("job",),
     ("optim", "schedule", "data", "run"),
-    ("description", "records"),
+    ("description", "durable", "records"),
     ("errors",),
 )
 DEPTH = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}

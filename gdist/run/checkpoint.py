@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdist.durable import sha256_of, sync_folder, write_whole
 from gdist.errors import CheckpointError
-from gdist.run.durable import sha256_of, sync_folder, write_whole
 from gdist.run.tensors import read_tensors, save_tensors
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@
     ├── model.safetensors   the trained weights
     └── lock                held by the process that writes all this (lock.py)
 
-Nothing else knows these names. JSON files are replaced whole, lines are appended whole (durable.py, lines.py).
+Nothing else knows these names. JSON files are replaced whole, lines are appended whole (gdist/durable.py, lines.py).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdist.durable import write_whole
 from gdist.errors import RunFailed, RunNotFound, UsageError
-from gdist.run.durable import write_whole
 from gdist.run.lines import append_lines, read_lines, to_json
 from gdist.run.lock import LOCK, hold
 from gdist.run.versions import versions

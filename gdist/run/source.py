@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+from gdist.durable import sha256_of, write_whole
 from gdist.errors import JobError
-from gdist.run.durable import sha256_of, write_whole
 from gdist.run.lines import to_json
 
 HASHES = "hashes.json"

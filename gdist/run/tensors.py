@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdist.durable import sync_file, sync_folder
 from gdist.errors import CheckpointError
-from gdist.run.durable import sync_file, sync_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
