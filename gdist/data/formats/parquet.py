@@ -1,0 +1,116 @@
+"""Parquet: row groups as their writer cut them. Page checksums are verified, where the writer wrote them.
+
+A file is read with plain reads, not through a memory map: pages are decompressed anyway, and a file that shrinks under a map
+kills the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from gdist.data.formats.format import Group, Read, Reader, damaged, reason
+from gdist.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from gdist.data.storage import StoredFile
+
+SUFFIXES = (".parquet", ".pq", ".parq")
+_ENDING_BYTES = 8  # a Parquet file ends with its footer's length (4 bytes) and the mark PAR1
+
+
+def open_reader(file: StoredFile, *, options: None = None, hive: pa.Schema | None = None) -> ParquetReader:
+    """Reads the footer. Raises DataError for what is no whole Parquet file, or may not be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with file.open() as source:
+            opened = pq.ParquetFile(source)
+            fingerprint = _fingerprint(source, file.size)
+        return ParquetReader(file, opened.metadata, opened.schema_arrow, fingerprint=fingerprint, hive=hive)
+    except (pa.ArrowException, OSError, MemoryError, ValueError, IndexError) as error:
+        if isinstance(error, pa.ArrowNotImplementedError):
+            raise DataError("this Parquet file uses what cannot be read here", where=file.shown, note=reason(error)) from error
+        raise DataError(
+            "not a whole Parquet file: it is truncated, or of another format",
+            where=file.shown,
+            note=reason(error),
+            help="write it again; a writer that is still at work should write aside and rename",
+        ) from error
+
+
+class ParquetReader(Reader):
+    def __init__(
+        self, file: StoredFile, metadata: pq.FileMetaData, schema: pa.Schema, *, fingerprint: str, hive: pa.Schema | None
+    ) -> None:
+        self._column_bytes = _column_bytes(metadata, schema)
+        groups, first_row = [], 0
+        for number, stored_bytes in enumerate(self._column_bytes.sum(axis=1).tolist()):
+            groups.append(Group(first_row, metadata.row_group(number).num_rows, stored_bytes))
+            first_row += groups[-1].rows
+        if first_row != metadata.num_rows or any(group.rows < 0 or group.stored_bytes < 0 for group in groups):
+            raise DataError(
+                "a data file is damaged", where=file.shown, note="its footer contradicts itself", help="write it again"
+            )
+        super().__init__(file, stored=schema.remove_metadata(), groups=groups, hive=hive)
+        self.metadata = metadata
+        self._of_content = fingerprint
+
+    def _read(self, group: int, columns: list[str], *, skip_bad: bool) -> Read:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with self.file.open() as source:
+                # A file object of this read's own: pq.ParquetFile is not for several threads; the footer is not read again.
+                opened = pq.ParquetFile(source, metadata=self.metadata, page_checksum_verification=True, pre_buffer=True)
+                table = opened.read_row_group(group, columns=columns)
+                table.validate()
+        except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
+            raise DataError(
+                "a data file is damaged", where=self.place(group), note=reason(error), help="write it again"
+            ) from error
+        if table.num_rows != self.groups[group].rows:
+            note = f"{table.num_rows} rows were found, the footer says {self.groups[group].rows}"
+            raise damaged(self.place(group), note)
+        self.count(int(self._column_bytes[group, [self.stored.names.index(name) for name in columns]].sum()))
+        return Read(table.replace_schema_metadata(None))
+
+    def fingerprint(self) -> str:
+        return self._of_content
+
+
+def _column_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> np.ndarray:
+    """Compressed bytes, shape (row groups, columns of the schema); a nested column's leaves stand side by side."""
+    import numpy as np
+
+    found = np.zeros((metadata.num_row_groups, len(schema)), np.int64)
+    owners = _owners(metadata, schema)
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for leaf, owner in enumerate(owners):
+            found[number, owner] += group.column(leaf).total_compressed_size
+    return found
+
+
+def _owners(metadata: pq.FileMetaData, schema: pa.Schema) -> list[int]:
+    """For each leaf of the file, the column of the schema that it belongs to: both stand in one order."""
+    owners, owner = [], 0
+    for leaf in range(metadata.num_columns):
+        path = metadata.schema.column(leaf).path
+        while path != schema.names[owner] and not path.startswith(f"{schema.names[owner]}."):
+            owner += 1
+        owners.append(owner)
+    return owners
+
+
+def _fingerprint(source: pa.NativeFile, size: int) -> str:
+    """Of the file's size and footer: schema, row groups, offsets, statistics."""
+    footer_bytes = int.from_bytes(source.read_at(_ENDING_BYTES, size - _ENDING_BYTES)[:4], "little")
+    footer = source.read_at(footer_bytes, size - _ENDING_BYTES - footer_bytes)
+    return hashlib.sha256(b"%d\n" % size + footer).hexdigest()[:32]
