@@ -19,6 +19,13 @@ Events (``events.jsonl``, ``--json``) are dicts with ``event`` (its name), ``tim
     step          what its metric line holds
     output        worker, text (a line printed by user code)
 
+A trained run that is evaluated or predicts with is only read: none of this is written into its folder. Its events are
+    opened        purpose, run, run_dir, weights (which), data (which), samples, workers
+    progress      rows (so far), samples, workers
+    finished      status, reason, purpose, run, run_dir, weights, data, rows, bad (rows left out), workers, wall_seconds;
+                  evaluate: metrics {loss, metric...}; predict: out, columns
+and ``worker_lost``, ``explained``, ``output``, ``failed`` as above.
+
 Metric lines (``metrics.jsonl``) have ``kind`` and ``time`` (wall clock):
     step        step, epoch, loss, lr, grad_norm, samples, workers, generation, skipped, seconds {phase: s}, log {name: value}
     evaluation  step, epoch, train {loss}, validation {loss, metric...} (None: there is none), workers, generation, seconds
@@ -41,9 +48,12 @@ Wish = Literal["stop", "checkpoint", "evaluate", "drain", "finish"]
 WISHES: tuple[Wish, ...] = ("stop", "checkpoint", "evaluate", "drain", "finish")
 
 
+Purpose = Literal["train", "evaluate", "predict"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a worker is asked to train. The job comes as a file, or as an object made in Python (``job``)."""
+    """What workers are asked to do. The job comes as a file, or as an object made in Python (``job``)."""
 
     job_file: str | None = None
     job: Any = None  # gdist.Job; sent by Ray's own serialization, never stored
@@ -54,6 +64,13 @@ class Order:
     resume: bool = False  # go on in run_dir from its newest good checkpoint
     page_dir: str | None = None  # where workers write their progress pages
     started: float = field(default_factory=time.time)  # wall clock of the user's command, for first_step_seconds
+    purpose: Purpose = "train"
+    # What follows asks something of the trained run in run_dir:
+    weights: str | None = None  # its model file, or a checkpoint's folder
+    data: Any = None  # other rows than the job's held-out ones: a path, or what a job takes as data (not stored)
+    whole: bool = False  # all rows of the job's own training source, as overrides have changed it
+    out: str | None = None  # the file that predictions are written to
+    keep: tuple[str, ...] = ()  # columns of the data that stand beside the predictions
 
 
 @dataclass(frozen=True, kw_only=True)

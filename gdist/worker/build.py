@@ -65,12 +65,8 @@ def build(job: Job) -> Built:
         be_deterministic()
     device = choose_device(job.device)
     precision = Precision(job.precision, device)
-    feed, validation, fingerprint = _open_data(job, device, precision)
-    with blaming_user("the model could not be made"):
-        torch.manual_seed(job.seed)
-        task = (job.task or Supervised)(job)
-        _prepare(task.module, job, device, precision)
-        cycle = task.cycle()
+    feed, validation, fingerprint = open_data(job, device, precision)
+    task, cycle = make_task(job, device, precision)
     _require_distinct(cycle)
     batch_size = len(feed) if job.batch_size == "full" else min(job.batch_size, len(feed))
 
@@ -124,7 +120,16 @@ def build(job: Job) -> Built:
     )  # fmt: skip
 
 
-def _open_data(job: Job, device: torch.device, precision: Precision) -> tuple[Feed, Feed | None, str]:
+def make_task(job: Job, device: torch.device, precision: Precision) -> tuple[Task, list[Descend | Gather]]:
+    """The job's task with its module ready on the device, and its cycle. Raises JobError, UserCodeError."""
+    with blaming_user("the model could not be made"):
+        torch.manual_seed(job.seed)
+        task = (job.task or Supervised)(job)
+        _prepare(task.module, job, device, precision)
+        return task, task.cycle()
+
+
+def open_data(job: Job, device: torch.device, precision: Precision) -> tuple[Feed, Feed | None, str]:
     with blaming_user("the data could not be opened"):
         rows = job.data.open()
         held_out = job.validation.open() if job.validation is not None and not isinstance(job.validation, float) else None
