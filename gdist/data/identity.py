@@ -31,3 +31,10 @@ def stamps(file: int, rows: np.ndarray) -> np.ndarray:
     words *= np.uint64(0x94D049BB133111EB)
     words ^= words >> np.uint64(31)
     return words.view(np.int64)
+
+
+def total(stamps: np.ndarray) -> int:
+    """Their sum modulo 2**64: what a batch of these rows carries."""
+    import numpy as np
+
+    return int(np.add.reduce(stamps)) & _MASK

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from gdist.data.batch import Batch
+from gdist.data.identity import total
 from gdist.data.source import Column, Rows, Source
 from gdist.errors import DataError, GdistError, UserCodeError
 
@@ -59,7 +60,9 @@ class MapRows(Rows):
     def take(self, rows: np.ndarray) -> Batch:
         numbers = rows.tolist()
         with self._one_at_a_time:
-            return self._collate(self._samples(numbers), numbers)
+            batch = self._collate(self._samples(numbers), numbers)
+        batch.stamp = total(self.identities(rows))
+        return batch
 
     def fingerprint(self) -> str:
         """Over the dataset's class and length: its samples may cost much, or be drawn anew at each call."""

@@ -56,6 +56,10 @@ class Rows(ABC):
         """The stamps that the rows of these numbers must carry, by the index alone: int64, shape (len(rows),)."""
         return stamps(0, rows)
 
+    def place(self, row: int) -> str:
+        """Where the row of this number lies, in words: ``data/part-3.parquet, row 17``."""
+        return f"row {row}"
+
     def cast(self, floats: torch.dtype) -> Rows:
         """The same rows with floating columns as ``floats``, if that is better done once than per batch."""
         return self

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from gdist.data.batch import Batch
+from gdist.data.identity import total
 from gdist.data.source import Column, Rows, Source
 from gdist.description import calling_line
 from gdist.errors import DataError
@@ -71,6 +72,7 @@ class TensorRows(Rows):
         self._cast: dict[torch.dtype, TensorRows] = {}
         self._length = len(self._items[0][1])
 
+        self._stamps: np.ndarray | None = None  # of all rows, once one is taken
     def __len__(self) -> int:
         return self._length
 
@@ -78,7 +80,10 @@ class TensorRows(Rows):
         import torch
 
         chosen = torch.from_numpy(rows)
-        return Batch({name: tensor.index_select(0, chosen) for name, tensor in self._items})
+        if self._stamps is None:
+            self._stamps = self._all_stamps()
+        columns = {name: tensor.index_select(0, chosen) for name, tensor in self._items}
+        return Batch(columns, stamp=total(self._stamps.take(rows)))
 
     def fingerprint(self) -> str:
         if self._fingerprint is None:
@@ -113,6 +118,11 @@ def to_tensor(name: str, value: Any) -> Tensor:
     import torch
 
     if isinstance(value, torch.Tensor):
+    def _all_stamps(self) -> np.ndarray:
+        import numpy as np
+
+        return self.identities(np.arange(self._length, dtype=np.int64))
+
         return value.detach().cpu().contiguous()
     array = np.asarray(value)
     if array.dtype.kind not in "biufc":

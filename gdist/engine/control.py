@@ -2,9 +2,9 @@
 
 A vector of numbers in which each worker fills its own places and leaves zeros in the others', so that the sum over the
 workers gathers them: one row a worker (who it is, which step and plan it follows, its wishes), one row a micro-batch (its
-loss, its weight, the user's own scalars), one place a parameter (how many workers have a gradient for it). Each number
-travels as two of the gradient's dtype (high and low part): 48 bits survive float32, so that integers up to 2**48 arrive
-as they are and a loss keeps its last digits.
+loss, its weight, the user's own scalars) and another (what its pass read), one place a parameter (how many workers have a
+gradient for it). Each number travels as two of the gradient's dtype (high and low part): 48 bits survive float32, so that
+integers up to 2**48 arrive as they are and a loss keeps its last digits.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from gdist.errors import JobError, ReplicasDiffer
 
 MAX_LOGGED = 16  # user scalars a step
 _ROW = ("present", "generation", "step", "phase", "plan", "names", "hash_high", "hash_low", "wishes", "compute_s")
+_READ = 6  # numbers that say what a pass read
+_LIMB = 32  # bits of a stamp in each of its two places
 _AGREED = {"generation": "generation", "step": "step", "phase": "phase of the step", "plan": "plan of the run"}
 
 
@@ -30,7 +32,9 @@ class Report:
     """What all workers of a step said together; the same on each of them.
 
     ``loss``: the weighted mean over the step's micro-batches, summed in their order; ``weight``: the sum of their weights;
-    ``has_gradient``: one flag a parameter; ``compute_s``: by worker, seconds of its own forward and backward.
+    ``has_gradient``: one flag a parameter; ``compute_s``: by worker, seconds of its own forward and backward; ``reads``: what
+    the passes read, float64 of shape [micro-batches, 6]: first position, one past the last, the upper and the lower 32 bits
+    of the rows' stamp, rows used, rows left out; zeros where no pass begins.
     """
 
     loss: float
@@ -40,6 +44,7 @@ class Report:
     wishes: int
     compute_s: tuple[float, ...]
     non_finite: tuple[int, ...]  # micro-batches whose loss is not finite
+    reads: np.ndarray
 
 
 class Control:
@@ -49,11 +54,12 @@ class Control:
         self, *, rank: int, size: int, micro_batches: int, parameters: int, generation: int = 1, plan: int = 0
     ) -> None:
         self._rank, self._size, self._generation, self._plan = rank, size, generation, plan
-        rows, leaves = size * len(_ROW), micro_batches * (2 + MAX_LOGGED)
-        self._values = np.zeros(rows + leaves + parameters)
+        rows, leaves, reads = size * len(_ROW), micro_batches * (2 + MAX_LOGGED), micro_batches * _READ
+        self._values = np.zeros(rows + leaves + reads + parameters)
         self._rows = self._values[:rows].reshape(size, len(_ROW))
         self._leaves = self._values[rows : rows + leaves].reshape(micro_batches, 2 + MAX_LOGGED)
-        self._used = self._values[rows + leaves :]
+        self._reads = self._values[rows + leaves : rows + leaves + reads].reshape(micro_batches, _READ)
+        self._used = self._values[rows + leaves + reads :]
         self._names: tuple[str, ...] | None = None  # of this step's passes; None before the first
         self._last_names: tuple[str, ...] = ()  # for a worker without a pass in a short step
         self._pending: list[tuple[int, Tensor, Tensor | float]] = []
@@ -67,6 +73,11 @@ class Control:
         self._cut, self._phase = cut, phase
         high, low = divmod(weights_hash, 1 << 32) if weights_hash is not None else (0, 0)
         self._rows[self._rank] = (1, self._generation, cut.step, phase, self._plan, 0, high, low, wishes, 0)
+
+    def read(self, share: Pass, *, stamp: int, used: int, bad: int) -> None:
+        """Notes what was read for a pass at the place of its first micro-batch."""
+        low = stamp & ((1 << _LIMB) - 1)
+        self._reads[share.first] = (share.start, share.stop, stamp >> _LIMB, low, used, bad)
 
     def note(self, share: Pass, *, mean: Tensor, weight: Tensor | float, log: dict[str, Tensor | float]) -> None:
         """Notes one pass at the place of its first micro-batch; the numbers are read from the device when encoded."""
@@ -125,6 +136,7 @@ class Control:
             wishes=int(np.bitwise_or.reduce(self._rows[:, 8].astype(np.int64))),
             compute_s=tuple(self._rows[:, 9].tolist()),
             non_finite=() if np.isfinite(loss) else tuple(np.flatnonzero(~np.isfinite(means * weights)).tolist()),
+            reads=self._reads[: self._cut.micro_batches].copy(),
         )
 
     def _check_rows(self) -> None:

@@ -190,5 +190,6 @@ def _merged(results: Sequence[StepResult], names: Sequence[str]) -> StepResult:
         first.wishes |= result.wishes
         first.skipped |= result.skipped
         first.non_finite = (*first.non_finite, *(n for n in result.non_finite if n not in first.non_finite))
+    first.reads = results[0].reads  # all phases load the same positions: a sample counts once a step, as the first read it
     first.compute_s = tuple(map(sum, zip(*(r.compute_s for r in results), strict=True)))
     return first

@@ -71,6 +71,9 @@ class ExactGradients:
         torch._foreach_copy_(into, grads)
         self._tree.insert(part, leaf)
 
+    def skip(self, part: int) -> None:
+        self._tree.insert(part, self._tree.vector().zero_())
+
     def reduce(self) -> None:
         controls = self._collective.all_reduce(self.storage.control)
         self._tree.reduce(self.storage.flat[: self._summed])

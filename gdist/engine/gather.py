@@ -44,6 +44,10 @@ class GatherSums:
             view.copy_(contribution[name])
         self._tree.insert(part, vector)
 
+    def skip(self, part: int) -> None:
+        """For a micro-batch without rows."""
+        self._tree.insert(part, self._tree.vector().zero_())
+
     def reduce(self) -> dict[str, Tensor]:
         controls = self._collective.all_reduce(self.control)
         self._tree.reduce(self.flat)
@@ -79,6 +83,10 @@ def gather_step(
     for share in plan.passes(cut, rank=rank, size=size):
         batch = load(cut.epoch, share.start, share.stop)
         clock.mark("data")
+        control.read(share, stamp=batch.stamp, used=batch.rows, bad=batch.bad)
+        if not batch.rows:  # all of them bad
+            sums.skip(share.first)
+            continue
         streams.begin(step=step, phase=number, micro_batch=share.first)
         rng = Generator(device=sums.flat.device).manual_seed(mix(seed, step, number, share.first))
         with keeping_buffers(module):  # whatever moves in forward is not part of a gathered sum
@@ -91,10 +99,10 @@ def gather_step(
     report = control.decode(sums.control)
     clock.mark("reduce")
     finite = all(bool(torch.isfinite(total).all()) for total in totals.values())
-    log = {name: float(value) for name, value in (phase.apply(totals) or {}).items()} if finite else {}
+    log = {name: float(value) for name, value in (phase.apply(totals) or {}).items()} if finite and report.weight else {}
     clock.mark("update")
     return StepResult(
-        step=step, epoch=cut.epoch, loss=math.nan, grad_norm=math.nan, lr=math.nan, samples=cut.rows, weight=cut.rows,
+        step=step, epoch=cut.epoch, loss=math.nan, grad_norm=math.nan, lr=math.nan, samples=cut.rows, weight=report.weight,
         skipped=not finite, clipped=False,
-        wishes=report.wishes, seconds=clock.seconds, compute_s=report.compute_s, log=log,
+        wishes=report.wishes, seconds=clock.seconds, compute_s=report.compute_s, reads=report.reads, log=log,
     )  # fmt: skip

@@ -92,6 +92,9 @@ class Gradients:
         for bucket in range(self._launched, len(self._buckets)):
             self._collect(bucket)
 
+    def skip(self, part: int) -> None:
+        """In place of ``extra`` and ``add``, for a pass without rows."""
+
     def extra(self, part: int) -> Tensor:
         """Where the changes of the moving buffers are added, for the pass that begins at micro-batch ``part``."""
         return self.storage.extra

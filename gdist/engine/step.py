@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,6 +37,7 @@ class Sums(Protocol):
     def open(self, parts: int) -> None: ...
     def extra(self, part: int) -> Tensor: ...
     def add(self, mean: Tensor, coefficient: Tensor, *, part: int, last: bool) -> None: ...
+    def skip(self, part: int) -> None: ...
     def reduce(self) -> None: ...
     def close(self) -> None: ...
 
@@ -44,7 +46,7 @@ class Sums(Protocol):
 class StepResult:
     """What a step did. ``loss``: the mean over the global batch, by the micro-batches' weights, which add up to ``weight``;
     ``seconds`` by phase, of this worker; ``compute_s`` of each worker; ``skipped``: nothing was applied since loss or gradient
-    were not finite."""
+    were not finite; ``reads``: what the passes of all workers read, as in ``Report``."""
 
     step: int
     epoch: int
@@ -58,6 +60,7 @@ class StepResult:
     wishes: int
     seconds: dict[str, float]
     compute_s: tuple[float, ...]
+    reads: np.ndarray
     non_finite: tuple[int, ...] = ()
     log: dict[str, float] = field(default_factory=dict)
 
@@ -93,6 +96,10 @@ def train_step(
     for share in shares:
         batch = load(cut.epoch, share.start, share.stop)
         clock.mark("data")
+        control.read(share, stamp=batch.stamp, used=batch.rows, bad=batch.bad)
+        if not batch.rows:  # all of them bad
+            sums.skip(share.first)
+            continue
         streams.begin(step=step, phase=phase, micro_batch=share.first)
         buffers.rewind()
         with precision.autocast():
@@ -130,6 +137,7 @@ def train_step(
         wishes=report.wishes,
         seconds=clock.seconds,
         compute_s=report.compute_s,
+        reads=report.reads,
         non_finite=report.non_finite,
         log=report.log,
     )
