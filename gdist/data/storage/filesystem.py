@@ -1,0 +1,46 @@
+"""What gdist asks of a storage: what is at a path, what is in a folder, and the bytes of a range."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple, Protocol
+
+
+class Entry(NamedTuple):
+    """A file or a folder. ``version`` changes when the file is written again: its time of writing in ns, or its etag.
+
+    ``node`` is the same for two names of one file, by links.
+    """
+
+    path: str
+    is_file: bool
+    size: int = 0
+    version: str = ""
+    node: tuple[int, int] | None = None
+
+
+class Ranges(Protocol):
+    """An open file, read by many threads at once."""
+
+    def read_at(self, nbytes: int, offset: int) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class Filesystem(ABC):
+    """Paths have ``/`` between names and none at the end. Methods raise what the library below raises: an OSError mostly."""
+
+    @abstractmethod
+    def info(self, path: str) -> Entry | None:
+        """None where there is nothing."""
+
+    @abstractmethod
+    def entries(self, folder: str, *, recursive: bool) -> list[Entry]:
+        """In any order."""
+
+    @abstractmethod
+    def open(self, path: str) -> Ranges: ...
+
+    @abstractmethod
+    def shown(self, path: str) -> str:
+        """As a user would write it; no credentials."""

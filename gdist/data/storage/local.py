@@ -1,0 +1,56 @@
+"""Files of this machine."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gdist.data.storage.filesystem import Entry, Filesystem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class LocalFiles(Filesystem):
+    """Links are followed, to files and to folders; a link to a folder that it is in is not. A link to nothing is nothing."""
+
+    def info(self, path: str) -> Entry | None:
+        try:
+            return _entry(path, os.stat(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def entries(self, folder: str, *, recursive: bool) -> list[Entry]:
+        return list(_walk(folder, recursive, frozenset()))
+
+    def open(self, path: str) -> pa.NativeFile:
+        import pyarrow as pa
+
+        return pa.OSFile(path)
+
+    def shown(self, path: str) -> str:
+        return path
+
+
+def _walk(folder: str, recursive: bool, above: frozenset[tuple[int, int]]) -> Iterator[Entry]:
+    """``above`` are the folders on the way down, by device and inode."""
+    own = os.stat(folder)
+    above |= {(own.st_dev, own.st_ino)}
+    with os.scandir(folder) as children:
+        for child in children:
+            try:
+                status = child.stat()
+            except FileNotFoundError:
+                continue
+            entry = _entry(child.path, status)
+            yield entry
+            if recursive and stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in above:
+                yield from _walk(child.path, recursive, above)
+
+
+def _entry(path: str, status: os.stat_result) -> Entry:
+    return Entry(
+        path, not stat.S_ISDIR(status.st_mode), status.st_size, str(status.st_mtime_ns), (status.st_dev, status.st_ino)
+    )

@@ -1,0 +1,46 @@
+"""A file that was found: what it is called, how large it is, which writing of it, and how to open it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gdist.data.storage.failures import cannot_read
+from gdist.data.storage.place import LOCAL, Place
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """``shown`` is the file as the user may see it, a path or an URL without credentials; ``path`` is its name inside its
+    filesystem, and may hold some. ``size`` in bytes. ``version`` is another one when the file has been written again.
+    ``hive`` are the values in the names of the folders between the path that the user gave and the file: ``year=2024``
+    is ``{"year": "2024"}``. Pickles, to be opened in another process.
+    """
+
+    path: str = field(repr=False)
+    shown: str
+    size: int
+    version: str
+    hive: dict[str, str] = field(default_factory=dict, hash=False)
+    place: Place = field(default=LOCAL, repr=False)
+
+    def open(self, *, memory_map: bool = False) -> pa.NativeFile:
+        """For reading at any offset, by many threads. A local file is pyarrow's own and costs nothing more, mapped into memory
+        if so asked; one elsewhere asks again when the network fails it, with a bound.
+
+        Raises DataError that names the file and the cause; so do the reads of a file that is not local.
+        """
+        import pyarrow as pa
+
+        try:
+            return pa.memory_map(self.path) if memory_map else pa.OSFile(self.path)
+        except OSError as error:
+            failure = cannot_read(self.shown, error)
+        raise failure
+
+    def identity(self) -> dict[str, Any]:
+        """What tells at resume that the file is still the one that the run began with. JSON."""
+        return {"path": self.shown, "size": self.size, "version": self.version}
