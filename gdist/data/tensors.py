@@ -71,17 +71,17 @@ class TensorRows(Rows):
         self._fingerprint: str | None = None
         self._cast: dict[torch.dtype, TensorRows] = {}
         self._length = len(self._items[0][1])
-
         self._stamps: np.ndarray | None = None  # of all rows, once one is taken
+
     def __len__(self) -> int:
         return self._length
 
     def take(self, rows: np.ndarray) -> Batch:
         import torch
 
-        chosen = torch.from_numpy(rows)
         if self._stamps is None:
             self._stamps = self._all_stamps()
+        chosen = torch.from_numpy(rows)
         columns = {name: tensor.index_select(0, chosen) for name, tensor in self._items}
         return Batch(columns, stamp=total(self._stamps.take(rows)))
 
@@ -99,6 +99,11 @@ class TensorRows(Rows):
             same = all(tensors[name] is t for name, t in self._items)
             self._cast[floats] = self if same else TensorRows(tensors, identity=self.fingerprint)
         return self._cast[floats]
+
+    def _all_stamps(self) -> np.ndarray:
+        import numpy as np
+
+        return self.identities(np.arange(self._length, dtype=np.int64))
 
     def _hash(self) -> str:
         import torch
@@ -118,11 +123,6 @@ def to_tensor(name: str, value: Any) -> Tensor:
     import torch
 
     if isinstance(value, torch.Tensor):
-    def _all_stamps(self) -> np.ndarray:
-        import numpy as np
-
-        return self.identities(np.arange(self._length, dtype=np.int64))
-
         return value.detach().cpu().contiguous()
     array = np.asarray(value)
     if array.dtype.kind not in "biufc":
