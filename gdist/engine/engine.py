@@ -143,7 +143,7 @@ class Engine:
             **place, micro_batches=self.plan.micro_batches, parameters=trained, generation=generation, plan=self._digest
         )
         if isinstance(part, GatherPart):
-            gathered = GatherSums(part.like, collective, control=control.elements)
+            gathered = GatherSums(part.like, collective, control=control.elements, merge=part.phase.merge)
 
             def gather(step: int, **told: Any) -> StepResult:
                 return gather_step(

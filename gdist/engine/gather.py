@@ -1,6 +1,7 @@
 """A phase that gathers sums over the micro-batches (statistics, histograms, cluster centres) instead of a gradient.
 
-Contributions are summed in float64 along the fixed tree: the same bits at any number of workers, in every mode.
+Contributions are summed, or merged as the phase says, in float64 along the fixed tree: the same bits at any number of workers,
+in every mode.
 """
 
 from __future__ import annotations
@@ -22,18 +23,28 @@ from gdist.engine.streams import Streams, mix
 from gdist.engine.tree import TreeSum
 from gdist.task.task import Gather
 
+Merge = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]]
+
 
 class GatherSums:
-    """The sums of one Gather phase. ``like``: one contribution, whose names, shapes and dtypes all must have."""
+    """The sums of one Gather phase. ``like``: one contribution, whose names, shapes and dtypes all must have; ``merge``: the
+    phase's."""
 
-    def __init__(self, like: Mapping[str, Tensor], collective: Collective, *, control: int) -> None:
+    def __init__(self, like: Mapping[str, Tensor], collective: Collective, *, control: int, merge: Merge | None = None) -> None:
         self._collective = collective
+        self._merge = merge
         self._like = dict(sorted(like.items()))
         self._layout = Layout.of(self._like.values())
         device = next(iter(self._like.values())).device
         self.flat = torch.zeros(self._layout.elements, dtype=torch.float64, device=device)
         self.control = torch.zeros(control, dtype=torch.float64, device=device)
-        self._tree = TreeSum(collective, elements=self._layout.elements, dtype=torch.float64, device=device)
+        self._tree = TreeSum(
+            collective,
+            elements=self._layout.elements,
+            dtype=torch.float64,
+            device=device,
+            merge=self._merged if merge else None,
+        )
 
     def open(self, parts: int) -> None:
         self._tree.open(parts)
@@ -47,6 +58,15 @@ class GatherSums:
     def skip(self, part: int) -> None:
         """For a micro-batch without rows."""
         self._tree.insert(part, self._tree.vector().zero_())
+
+    def _merged(self, left: Tensor, right: Tensor) -> Tensor:
+        assert self._merge is not None
+        into, other = (dict(zip(self._like, self._layout.views(vector), strict=True)) for vector in (left, right))
+        merged = self._merge(dict(into), other)
+        for name, view in into.items():
+            if merged[name] is not view:
+                view.copy_(merged[name])
+        return left
 
     def reduce(self) -> dict[str, Tensor]:
         controls = self._collective.all_reduce(self.control)

@@ -7,7 +7,8 @@ fixes how it associates.
 Vectors that are siblings in the tree are added at once, so that a worker holds at most about log2(its leaves) of them. What
 is left, a few whole nodes a worker, is exchanged without arithmetic and added along the rest of the tree: by every worker
 for all elements where the message is small or there are two workers, else by each for its slice, which is then handed to
-all (for aligned shares as many bytes as a ring).
+all (for aligned shares as many bytes as a ring). In place of the sum another merge of two vectors may stand; its vectors
+travel whole, since one element of the result may need several.
 """
 
 from __future__ import annotations
@@ -60,10 +61,23 @@ def evaluate(known: Mapping[Node, T], *, leaves: int, add: Callable[[T, T], T]) 
 
 
 class TreeSum:
-    """Sums vectors of ``elements`` elements, one a leaf, over the workers' shares of the leaves."""
+    """Sums vectors of ``elements`` elements, one a leaf, over the workers' shares of the leaves.
 
-    def __init__(self, collective: Collective, *, elements: int, dtype: torch.dtype, device: torch.device) -> None:
+    ``merge(left, right)`` writes to ``left`` what takes the place of their sum, and returns it; it leaves ``right`` alone.
+    """
+
+    def __init__(
+        self,
+        collective: Collective,
+        *,
+        elements: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        merge: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
         self._collective = collective
+        self._merge = merge or Tensor.add_
+        self._elementwise = merge is None
         self._elements = elements
         self._empty = torch.empty(0, dtype=dtype, device=device)
         self._nodes: dict[Node, Tensor] = {}
@@ -84,8 +98,7 @@ class TreeSum:
         """Adds ``vector``, made by ``vector()``, as leaf number ``leaf``."""
         level, i = 0, leaf
         while i % 2 and (level, i - 1) in self._nodes:  # the right half of a node whose left half is here
-            left = self._nodes.pop((level, i - 1))
-            left += vector
+            left = self._merge(self._nodes.pop((level, i - 1)), vector)
             self._spare.append(vector)
             vector, level, i = left, level + 1, i // 2
         self._nodes[level, i] = vector
@@ -97,7 +110,7 @@ class TreeSum:
             out.copy_(self._root(self._nodes))
             return
         nodes = [largest_nodes(s.start, s.stop) for s in (owned(self._leaves, rank=r, size=size) for r in range(size))]
-        sliced = size > 2 and self._elements * self._empty.element_size() > SLICED_FROM_BYTES
+        sliced = self._elementwise and size > 2 and self._elements * self._empty.element_size() > SLICED_FROM_BYTES
         slices = _slices(self._elements, size) if sliced else [slice(0, self._elements)] * size
         mine = [self._nodes[node] for node in nodes[rank]]
         where = slices[rank]
@@ -116,7 +129,7 @@ class TreeSum:
             self._collective.exchange([out[where]] * size, others).wait()
 
     def _root(self, known: Mapping[Node, Tensor]) -> Tensor:
-        return evaluate(known, leaves=self._leaves, add=Tensor.add_)
+        return evaluate(known, leaves=self._leaves, add=self._merge)
 
 
 def _packed(vectors: list[Tensor]) -> Tensor | None:

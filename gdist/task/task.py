@@ -70,11 +70,17 @@ class Descend:
 @dataclass(frozen=True, kw_only=True)
 class Gather:
     """A phase that gathers sums. ``contribute(batch, rng)`` -> named tensors of fixed shapes; ``apply(sums)`` -> scalars to
-    log, or None. ``apply`` must be a function of the sums and of state that all workers share."""
+    log, or None. ``apply`` must be a function of the sums and of state that all workers share.
+
+    ``merge(left, right)`` -> the same names and shapes: what takes the place of the sum of two contributions, where a sum does
+    not say it (a maximum; a mean with its squared deviations). All in float64, ``left`` from earlier micro-batches than
+    ``right``, along one fixed tree: it need not associate to the bit. It may change and return ``left``. Zeros stand for a
+    micro-batch without rows."""
 
     name: str
     contribute: Callable[[Batch, Generator], Mapping[str, Tensor]]
     apply: Callable[[Mapping[str, Tensor]], Mapping[str, float] | None]
+    merge: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
 
 
 class Task:
