@@ -75,7 +75,8 @@ class Reader(ABC):
                 close = difflib.get_close_matches(name, self.schema.names, n=1)
                 mend = f"did you mean `{close[0]}`?" if close else f"columns: {', '.join(self.schema.names[:12])}"
                 raise DataError(f"no column `{name}`", where=self.file.shown, help=mend)
-        read = self._read(group, [name for name in columns if name in self.stored.names], skip_bad=skip_bad)
+        stored = [name for name in columns if name in self.stored.names]
+        read = self._read(group, stored, skip_bad=skip_bad) if stored else Read(_rows_alone(self.groups[group].rows))
         for each in self.hive:
             if each.name in columns:
                 values = hive_column(self.file.hive.get(each.name), each.type, rows=read.table.num_rows)
@@ -122,6 +123,13 @@ def reason(error: BaseException) -> str:
     """A library's error in one line, for a note."""
     line = (str(error).strip().splitlines() or [""])[0].rstrip(". ")
     return line or type(error).__name__
+
+
+def _rows_alone(rows: int) -> pa.Table:
+    """A table of no columns that has rows nevertheless."""
+    import pyarrow as pa
+
+    return pa.table({"": pa.nulls(rows)}).select([])
 
 
 def _refuse_twins(names: list[str], *, where: str) -> None:

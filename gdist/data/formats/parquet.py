@@ -70,7 +70,7 @@ class ParquetReader(Reader):
                 # A file object of this read's own: pq.ParquetFile is not for several threads; the footer is not read again.
                 opened = pq.ParquetFile(source, metadata=self.metadata, page_checksum_verification=True, pre_buffer=True)
                 table = opened.read_row_group(group, columns=columns)
-                table.validate()
+                table.validate(full=True)  # text that is no UTF-8 would fail later, in whoever looks at it
         except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
             raise DataError(
                 "a data file is damaged", where=self.place(group), note=reason(error), help="write it again"
