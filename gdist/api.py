@@ -30,7 +30,8 @@ Show = Literal["live", "plain"]
 class Result:
     """How a run ended. ``status``: "done", or "stopped" (somebody asked); a failure is an exception.
 
-    ``train`` and ``validation`` are those of the last evaluation; ``weights_sha256`` is over parameters and buffers.
+    ``train`` and ``validation`` are those of the last evaluation, ``test`` those of the final weights; ``weights_sha256`` is
+    over parameters and buffers.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Result:
     reason: str
     train: dict[str, float] = field(default_factory=dict)
     validation: dict[str, float] | None = None
+    test: dict[str, float] | None = None
     steps: int = 0
     epochs: float = 0.0
     wall_seconds: float = 0.0
@@ -60,7 +62,7 @@ class Result:
         return read_model(self.path)
 
     def __repr__(self) -> str:
-        shown = {"train": self.train, "validation": self.validation or {}}
+        shown = {"train": self.train, "validation": self.validation or {}, "test": self.test or {}}
         numbers = " ".join(f"{split}.{name}={value:.5g}" for split, values in shown.items() for name, value in values.items())
         return f"<Result {self.status}, {self.steps} steps, {numbers or 'no evaluation'}, {self.path}>"
 

@@ -9,8 +9,8 @@ from gdist.data.map_style import MapStyle
 from gdist.data.order import permute
 from gdist.data.parquet import Parquet
 from gdist.data.source import Column, Rows, Source
-from gdist.data.split import hold_out
+from gdist.data.split import Split
 from gdist.data.tensors import Tensors
 from gdist.data.wrap import as_source
 
-__all__ = ["Batch", "Column", "Feed", "MapStyle", "Parquet", "Rows", "Source", "Tensors", "as_source", "hold_out", "permute"]
+__all__ = ["Batch", "Column", "Feed", "MapStyle", "Parquet", "Rows", "Source", "Split", "Tensors", "as_source", "permute"]

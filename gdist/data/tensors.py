@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
@@ -11,11 +11,12 @@ from pydantic import Field, model_validator
 from gdist.data.batch import Batch
 from gdist.data.identity import total
 from gdist.data.source import Column, Rows, Source
-from gdist.description import calling_line
+from gdist.description import calling_line, nearest
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     import torch
     from torch import Tensor
 
@@ -92,6 +93,23 @@ class TensorRows(Rows):
 
     def columns(self) -> dict[str, Column]:
         return {name: Column(tuple(tensor.shape[1:]), tensor.dtype) for name, tensor in self._items}
+
+    def read_column(self, name: str) -> Iterator[pa.Array]:
+        import pyarrow as pa
+
+        tensor = dict(self._items).get(name)
+        if tensor is None:
+            there = [name for name, _ in self._items]
+            near = nearest(name, there)
+            listed = ", ".join(f"`{name}`" for name in there)
+            raise DataError(
+                f"no column `{name}`, which splits the data",
+                note=f"columns: {listed}",
+                help=f"did you mean `{near}`?" if near else None,
+            )
+        if tensor.ndim > 1 and tensor[0].numel() != 1:
+            raise DataError(f"`{name}` has shape {list(tensor.shape)}: a split needs one value a row")
+        yield pa.array(tensor.reshape(-1).numpy())
 
     def cast(self, floats: torch.dtype) -> TensorRows:
         if floats not in self._cast:

@@ -36,7 +36,8 @@ def _facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     sizes = ", ".join(f"{name} {words.size(memory[name])}" for name in ("weights", "gradients", "optimizer"))
     yield "memory", f"{words.size(memory['total'])} in each worker ({sizes}), and the activations"
     validation = f", {words.count(found['validation_samples'])} to validate" if found["validation_samples"] else ""
-    yield "data", words.plural(found["samples"], "sample") + validation
+    test = f", {words.count(found['test_samples'])} to test" if found["test_samples"] else ""
+    yield "data", words.plural(found["samples"], "sample") + validation + test
     total = f", {words.count(found['total_steps'])} in all" if found["total_steps"] else "; a stop rule ends the run"
     yield "steps", f"{words.count(found['steps_per_epoch'])} in an epoch{total}"
     cut = found["micro_batches"]

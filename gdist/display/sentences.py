@@ -36,8 +36,9 @@ def _started(event: dict[str, Any]) -> str:
     if event.get("parameters") is not None:
         parts.append(words.plural(event["parameters"], "parameter"))
     if event.get("samples") is not None:
-        validation = f" ({words.count(event['validation_samples'])} to validate)" if event.get("validation_samples") else ""
-        parts.append(words.plural(event["samples"], "sample") + validation)
+        beside = [(event.get("validation_samples"), "to validate"), (event.get("test_samples"), "to test")]
+        listed = ", ".join(f"{words.count(samples)} {what}" for samples, what in beside if samples)
+        parts.append(words.plural(event["samples"], "sample") + (f" ({listed})" if listed else ""))
     if event.get("total_steps"):
         epochs = f" in {words.plural(event['epochs'], 'epoch')}" if event.get("epochs") else ""
         parts.append(words.plural(event["total_steps"], "step") + epochs)

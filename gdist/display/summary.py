@@ -28,6 +28,7 @@ def summary(result: dict[str, Any], standing: Standing) -> list[str]:
         (label(name), words.number(value) + _best(standing, name, value))
         for name, value in (result.get("validation") or {}).items()
     ]
+    facts += [(f"test {name.replace('_', ' ')}", words.number(value)) for name, value in (result.get("test") or {}).items()]
     if result.get("wall_seconds"):
         workers = words.plural(int(result.get("workers") or standing.workers or 1), "worker")
         facts.append(("time", f"{words.duration(result['wall_seconds'])} with {workers}"))

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from gdist.data.source import Source
+from gdist.data.split import settle
 from gdist.description import nearest, refuse
 from gdist.job.measures import METRICS
 
@@ -104,16 +106,19 @@ def _end(job: Job) -> None:
 
 def _validation(job: Job) -> None:
     stop = job.stop
-    if job.metrics and job.validation is None:
+    split = settle(job.validation, job.test)
+    validates = isinstance(job.validation, Source) or (split is not None and split.validates)
+    tests = isinstance(job.test, Source) or (split is not None and split.test is not None)
+    if job.metrics and not validates and not tests:
         refuse(
             f"`metrics` {', '.join(job.metrics)} cannot be measured: the job has no validation data",
             help="validation=0.1 holds out a tenth of the rows; or validation=Parquet(...)",
         )
-    split, _, watched = stop.metric.partition(".")
-    if not stop.watches or split == "train":
+    part, _, watched = stop.metric.partition(".")
+    if not stop.watches or part == "train":
         return
     rule = "stop.patience" if stop.patience is not None else "stop.restore_best"
-    if job.validation is None:
+    if not validates:
         refuse(
             f"`{rule}` watches {stop.metric}, but the job has no validation data",
             help="validation=0.1 holds out a tenth of the rows; or stop.metric='train.loss'",

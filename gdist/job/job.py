@@ -81,7 +81,10 @@ class Job(Description):
         description="training data: Parquet(...), Tensors(...), (x, y) arrays, or a map-style torch Dataset"
     )
     validation: Annotated[Any, BeforeValidator(takes.validation)] = Field(
-        default=None, description="validation data likewise, or the share of the training rows to hold out, in (0, 1)"
+        default=None, description="validation data likewise, or the share of the training rows to hold out, or Split(...)"
+    )
+    test: Annotated[Any, BeforeValidator(takes.test)] = Field(
+        default=None, description="data, or a share of the training rows to hold out, for one evaluation at the end"
     )
     shuffle: bool = Field(default=True, description="a new order each epoch, a function of seed, epoch and position")
     batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = Field(

@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
+from gdist.data.source import Source
+from gdist.data.split import Split
 from gdist.description import Description, Wrong, nearest, unknown
 from gdist.errors import JobError, UsageError
 from gdist.job.agreement import model_arguments, unknown_argument
@@ -26,6 +28,11 @@ from gdist.schedule.schedule import schedule_class
 
 _INSTEAD = {"epochs": "steps", "steps": "epochs", "accumulate": "micro_batches", "micro_batches": "accumulate"}
 _MADE_WHEN_NONE: dict[str, type[Description]] = {"clip": Clip}
+_DATA_OR_SHARE = ("validation", "test")
+
+
+class _SplitFields(dict[str, Any]):
+    """The fields of a split, judged together once all words are known."""
 
 
 class Word(NamedTuple):
@@ -58,6 +65,8 @@ def apply_overrides(job: Job, overrides: Sequence[str]) -> Job:
         if _INSTEAD[name] not in changes:
             changes[_INSTEAD[name]] = None
     try:
+        if isinstance(changes.get("validation"), _SplitFields):
+            changes["validation"] = Split.model_validate(changes["validation"], context={"prefix": "validation."})
         return job.replace(changes)
     except JobError as error:
         raise UsageError(error.what, where=_blamed(words, error.what), note=error.note, help=error.help) from None
@@ -81,6 +90,8 @@ def _apply(job: Job, changes: dict[str, Any], word: Word) -> None:
         _set_argument(job, changes, word, rest)
     elif head == "model_args":
         _refuse("`model_args` is set one by one", word, help="model.NAME=value")
+    elif head == "validation" and len(rest) == 1 and not isinstance(current, Source):
+        changes[head] = _split_fields(current, rest[0], word)
     elif rest:
         changes[head] = _changed(current, rest, word, at=head)
     elif head == "optimizer":
@@ -89,10 +100,10 @@ def _apply(job: Job, changes: dict[str, Any], word: Word) -> None:
     elif head == "schedule":
         schedule = schedule_class(word.text)
         changes[head] = current if type(current) is schedule else as_schedule(word.text)
-    elif head == "data" or (head == "validation" and read(word.text, float | None) is None and not _is_none(word.text)):
+    elif head == "data" or (head in _DATA_OR_SHARE and read(word.text, float | None) is None and not _is_none(word.text)):
         own = ", ".join(f"{head}.{name}" for name in type(current).model_fields) if isinstance(current, Description) else ""
         _refuse(f"`{head}` cannot be set whole to {word.text!r}", word, help=f"set its fields: {own}" if own else None)
-    elif head != "validation" and (isinstance(current, Description) or head in _MADE_WHEN_NONE):
+    elif head not in _DATA_OR_SHARE and (isinstance(current, Description) or head in _MADE_WHEN_NONE):
         if not (_is_none(word.text) and head in _MADE_WHEN_NONE):
             kind_of = type(current) if isinstance(current, Description) else _MADE_WHEN_NONE[head]
             fields = ", ".join(f"{head}.{name}" for name in kind_of.model_fields)
@@ -128,6 +139,15 @@ def _changed(current: Any, rest: tuple[str, ...], word: Word, *, at: str) -> Any
     if isinstance(current, Clip):  # norm takes the place of value
         return Clip.model_validate({name: value}, context=_context(at, word))
     return current.replace({name: value}, prefix=f"{at}.", where=word.where)
+
+
+def _split_fields(current: Any, name: str, word: Word) -> _SplitFields:
+    """What the job says of its split, a share or nothing included, with one field set."""
+    _known(Split, name, word, at="validation")
+    if isinstance(current, Split):
+        current = current.given()
+    said = current if isinstance(current, dict) else {"share": current}
+    return _SplitFields({**said, name: _read(Split, name, word, prefix="validation.")})
 
 
 def _custom_argument(current: Custom, name: str, word: Word) -> Any:

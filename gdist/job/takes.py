@@ -93,17 +93,32 @@ def data(value: Any) -> Any:
 
 
 def validation(value: Any) -> Any:
+    """None, a share, a Split, or what ``data`` takes."""
+    from gdist.data.split import Split
+
+    return value if isinstance(value, Split) else _share_or_data(value, "validation")
+
+
+def test(value: Any) -> Any:
     """None, a share, or what ``data`` takes."""
+    from gdist.data.split import Split
+
+    if isinstance(value, Split):
+        raise Wrong("must be a share between 0 and 1, or a source, not a Split", help="validation=Split(..., test=0.1)")
+    return _share_or_data(value, "test")
+
+
+def _share_or_data(value: Any, field: str) -> Any:
     if value is None:
         return None
     if isinstance(value, int | float):
         if isinstance(value, bool) or not 0 < value < 1:
-            raise Wrong(f"must be a share between 0 and 1, or a source, not {value!r}", help="validation=0.1 holds out a tenth")
+            raise Wrong(f"must be a share between 0 and 1, or a source, not {value!r}", help=f"{field}=0.1 holds out a tenth")
         return float(value)
     try:
         return data(value)
     except JobError as error:
-        help = error.help.replace("data=", "validation=") if error.help else None
+        help = error.help.replace("data=", f"{field}=") if error.help else None
         raise Wrong(f"is wrong: {error.what.replace('data is', 'it is')}", note=error.note, help=help) from None
 
 

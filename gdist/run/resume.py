@@ -27,6 +27,7 @@ FIXED = {  # field -> why it cannot change in the middle of a run
     "init_from": "the weights have been initialized already",
 }
 _HELD_OUT = "which rows are held out follows from it: rows that were trained on would validate"
+_MAY_SPLIT = ("validation", "test")
 _ENDS = ("epochs", "steps")
 _RESOLVED = ("batch_size", "micro_batches", "accumulate")
 
@@ -46,9 +47,9 @@ def check_changes(before: Mapping[str, Any], overrides: Sequence[str]) -> None:
 def check_job(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """The same for a job made in Python, both as ``describe`` gives them. (How a step is cut stands in job.json as resolved;
     the worker compares that with the checkpoint.)"""
-    for field in (*FIXED, "validation"):
-        was, now = before.get(field), after.get(field)
-        why = _HELD_OUT if isinstance(was, float) or isinstance(now, float) else FIXED.get(field)
+    for field in (*FIXED, *_MAY_SPLIT):
+        was, now = _share_alone(before.get(field)), _share_alone(after.get(field))
+        why = _HELD_OUT if field in _MAY_SPLIT and (_splits(was) or _splits(now)) else FIXED.get(field)
         if why and field in before and field not in _RESOLVED and was != now:
             raise _refused(field, why, where=f"job.{field}: {now}", was=was)
 
@@ -94,10 +95,21 @@ def joined(before: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
 
 
 def _fixed(field: str, path: str, before: Mapping[str, Any], text: str) -> str | None:
-    if field == "validation":  # a source of its own may change; a share of the training rows may not
-        share = isinstance(before.get("validation"), float) or (path == "validation" and _number(text) is not None)
-        return _HELD_OUT if share else None
+    if field in _MAY_SPLIT:  # a source of its own may change; what is held out of the training rows may not
+        now_splits = (path == field and _number(text) is not None) or (path != field and before.get(field) is None)
+        return _HELD_OUT if now_splits or _splits(before.get(field)) else None
     return FIXED.get(field)
+
+
+def _splits(value: Any) -> bool:
+    """Whether a job's ``validation`` or ``test`` is taken from the training rows."""
+    return isinstance(value, float) or (isinstance(value, Mapping) and value.get("kind") == "Split")
+
+
+def _share_alone(value: Any) -> Any:
+    """``Split(share=0.1)`` says the same as 0.1."""
+    alone = isinstance(value, Mapping) and value.get("kind") == "Split" and value.keys() == {"kind", "share"}
+    return value["share"] if alone else value
 
 
 def _refused(field: str, why: str, *, where: str, was: Any) -> UsageError:
@@ -118,6 +130,9 @@ def _look_up(job: Mapping[str, Any], path: str) -> Any:
     if parts[0] == "accumulate":
         parts[0] = "micro_batches"
     value: Any = job
+    if parts[0] == "validation":
+        value = {"validation": _share_alone(job.get("validation"))}
+        parts = parts[:1] if parts[1:] == ["share"] and isinstance(value["validation"], float) else parts
     for part in parts:
         value = value.get(part) if isinstance(value, Mapping) else None
     return value

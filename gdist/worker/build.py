@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from gdist.data.feed import Feed
-from gdist.data.split import hold_out
 from gdist.engine.engine import DescendPart, Engine, GatherPart, Part, example_contribution
 from gdist.engine.flat import FlatParameters
 from gdist.engine.plan import Plan, digest
@@ -28,6 +27,7 @@ from gdist.task.supervised import Supervised
 from gdist.task.task import Descend, Gather, Task
 from gdist.worker.blame import blaming_user
 from gdist.worker.machine import be_deterministic, choose_device
+from gdist.worker.opening import Opened, open_data
 
 if TYPE_CHECKING:
     from gdist.job.job import Job
@@ -45,14 +45,17 @@ class Built:
     job: Job
     task: Task
     engine: Engine
-    feed: Feed
-    validation: Feed | None
+    data: Opened
     findings: Findings
     averages: EMA | None
     device: torch.device
     precision: Precision
     total_steps: int | None
-    data_fingerprint: str
+
+    @property
+    def feed(self) -> Feed:
+        """Of the training data."""
+        return self.data.train
 
     @property
     def plan(self) -> Plan:
@@ -65,7 +68,8 @@ def build(job: Job) -> Built:
         be_deterministic()
     device = choose_device(job.device)
     precision = Precision(job.precision, device)
-    feed, validation, fingerprint = open_data(job, device, precision)
+    data = open_data(job, device, precision)
+    feed = data.train
     task, cycle = make_task(job, device, precision)
     _require_distinct(cycle)
     batch_size = len(feed) if job.batch_size == "full" else min(job.batch_size, len(feed))
@@ -112,12 +116,10 @@ def build(job: Job) -> Built:
         exact=job.exact,
         moving=findings.moving,
         digest=digest(
-            job=describe(job), data=fingerprint, micro_batches=micro_batches, rows=len(feed), torch=torch.__version__
+            job=describe(job), data=data.fingerprint, micro_batches=micro_batches, rows=len(feed), torch=torch.__version__
         ),
     )
-    return Built(
-        job, task, engine, feed, validation, findings, averages, device, precision, total, fingerprint
-    )  # fmt: skip
+    return Built(job, task, engine, data, findings, averages, device, precision, total)
 
 
 def make_task(job: Job, device: torch.device, precision: Precision) -> tuple[Task, list[Descend | Gather]]:
@@ -127,21 +129,6 @@ def make_task(job: Job, device: torch.device, precision: Precision) -> tuple[Tas
         task = (job.task or Supervised)(job)
         _prepare(task.module, job, device, precision)
         return task, task.cycle()
-
-
-def open_data(job: Job, device: torch.device, precision: Precision) -> tuple[Feed, Feed | None, str]:
-    with blaming_user("the data could not be opened"):
-        rows = job.data.open()
-        held_out = job.validation.open() if job.validation is not None and not isinstance(job.validation, float) else None
-    train_index = None
-    validation_index = None
-    if isinstance(job.validation, float):
-        train_index, validation_index = hold_out(len(rows), share=job.validation, seed=job.seed)
-        held_out = rows
-    common: dict[str, Any] = {"device": device, "float_dtype": precision.dtype}
-    feed = Feed(rows, index=train_index, seed=job.seed, shuffle=job.shuffle, **common)
-    validation = Feed(held_out, index=validation_index, shuffle=False, **common) if held_out is not None else None
-    return feed, validation, rows.fingerprint()
 
 
 def _prepare(module: nn.Module, job: Job, device: torch.device, precision: Precision) -> None:

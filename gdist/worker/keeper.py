@@ -41,7 +41,7 @@ class Keeper:
             "replica": replica,
             "micro_batches": built.plan.micro_batches,
             "batch_size": built.plan.batch_size,
-            "data": built.data_fingerprint,
+            "data": built.data.fingerprint,
         }
         self._writer.save(progress.step, files=files, state=state, name=name, wait=wait)
 
@@ -98,7 +98,7 @@ def take_over(checkpoint: Checkpoint, built: Built, progress: Progress, rules: S
     """Sets replica, progress and rules to the checkpoint's; returns what the user should know, as sentences."""
     state: dict[str, Any] = checkpoint.state
     for key, here, what in (
-        ("data", built.data_fingerprint, "the data is not what the run was trained on"),
+        ("data", built.data.fingerprint, "the data is not what the run was trained on"),
         ("batch_size", built.plan.batch_size, "the batch size is another"),
         ("micro_batches", built.plan.micro_batches, "the number of micro-batches is another"),
     ):
