@@ -90,6 +90,7 @@ class Update:
 
     events: list[dict[str, Any]] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
+    ledger: list[dict[str, Any]] = field(default_factory=list)  # lines of ledger.jsonl, for whoever writes the run folder
     output: list[str] = field(default_factory=list)  # lines printed by user code
     worker: int = 0  # slot of the worker that speaks
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 from gdist.errors import GdistError, RunFailed
@@ -78,11 +79,12 @@ class Chronicle:
             return
         try:
             self.folder.append_events(update.events)
+            self.folder.append_ledger(update.ledger)
             self.folder.append_metrics(update.lines)
         except RunFailed as trouble:
             self.trouble = trouble
 
     def _tell(self, update: Update) -> None:
         self.last_step = max([self.last_step, *(line.get("step", 0) for line in update.lines)])
-        self._news.append(update)
+        self._news.append(replace(update, ledger=[]))  # the driver has no use for it
         self._newsworthy.set()

@@ -6,6 +6,7 @@
     ├── control.json        how another terminal reaches the run
     ├── metrics.jsonl       a line per step, a line per evaluation (gdist/records.py)
     ├── events.jsonl        what happened, with wall and monotonic time
+    ├── ledger.jsonl        which rows each step has read, for `gdist audit` (ledger.py)
     ├── result.json         how it ended
     ├── checkpoints/        gdist/run/checkpoint.py
     ├── model.safetensors   the trained weights
@@ -32,6 +33,8 @@ from gdist.run.versions import versions
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from gdist.run.ledger import Ledger
 
 _MARKS = ("job.json", "events.jsonl", "control.json", "source")  # a folder with one of them is a run
 
@@ -146,6 +149,10 @@ class RunFolder:
         """Appends events to ``events.jsonl``."""
         self._append("events.jsonl", events)
 
+    def append_ledger(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Appends to ``ledger.jsonl``. Call it before ``append_metrics``: no step is known of which the ledger is silent."""
+        self._append("ledger.jsonl", lines)
+
     def write_model(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Path:
         """``model.safetensors``: the tensors by their names in ``state_dict()``. Returns its path."""
         from gdist.run.tensors import save_tensors
@@ -189,6 +196,12 @@ class RunFolder:
     def last_generation(self) -> int:
         """The highest generation written so far, 0 if none: a resumed run counts on from here."""
         return max((int(line.get("generation") or 0) for line in self.metrics()), default=0)
+
+    def ledger(self) -> Ledger:
+        """What the run's steps have read. Raises RunFailed where the file is damaged."""
+        from gdist.run.ledger import read_ledger
+
+        return read_ledger(self.path / "ledger.jsonl")
 
     def job_file(self) -> Path | None:
         """The job file in ``source/``, its hashes checked; None if the job was made in Python and has no file.

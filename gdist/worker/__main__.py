@@ -56,6 +56,7 @@ def train(order: Order, *, rank: int, size: int) -> dict[str, Any]:
     def send(update: Update) -> None:
         assert folder is not None, "only rank 0 speaks, and not before it has joined"
         folder.append_events(update.events)
+        folder.append_ledger(update.ledger)
         folder.append_metrics(update.lines)
         for each in update.events:
             if each["event"] in ("started", "evaluation", "stopping", "explained", "skipped_step"):

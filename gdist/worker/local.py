@@ -22,6 +22,7 @@ def train_local(order: Order, *, watch: Watch, interrupt: Interrupt) -> dict[str
     def send(update: Update) -> None:
         assert folder is not None, "a member has nothing to say before it has joined"
         folder.append_events(update.events)
+        folder.append_ledger(update.ledger)
         folder.append_metrics(update.lines)
         watch(update)
 

@@ -95,9 +95,16 @@ class Member:
         built = self.built
         self._page.write("joining", self.step)
         self._folder = RunFolder(Path(membership.run_dir)) if membership.run_dir else None
-        self.outbox.leads = membership.rank == 0
+        if membership.rank == 0:
+            self.outbox.lead()
+        else:
+            self.outbox.leads = False
         if self._training is None:
             self._start(built, membership)
+        self.outbox.begin(
+            generation=membership.generation, samples=built.plan.samples, batch_size=built.plan.batch_size,
+            data=built.data_fingerprint,
+        )  # fmt: skip
         built.engine.join(collective or self._connect(membership), generation=membership.generation)
         self.outbox.event("generation", generation=membership.generation, workers=membership.size, reason="start")
 
@@ -115,7 +122,7 @@ class Member:
         """A durable checkpoint of the last good step, whatever rank this is; returns the step."""
         training = self._training
         assert training is not None, "join() comes first"
-        self.outbox.leads = True
+        self.outbox.lead()
         if self._over:  # the last checkpoint is durable, and the weights may be their average by now
             return self.step
         training.save(name, wait=True)

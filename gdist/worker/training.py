@@ -13,6 +13,7 @@ from typing import Any
 from gdist.engine.step import StepResult
 from gdist.errors import NonFinite
 from gdist.records import WISHES, Wishes
+from gdist.run.ledger import Entry
 from gdist.worker.blame import blaming_user
 from gdist.worker.build import Built
 from gdist.worker.evaluation import Evaluation
@@ -121,6 +122,8 @@ class Training:
         if self.first_step_seconds is None:
             self.first_step_seconds = time.time() - self._started
             self._outbox.event("first_step", step=progress.step, seconds=self.first_step_seconds)
+        applied = bool(result.weight) and not result.skipped
+        self._outbox.entry(Entry(progress.step, result.epoch + 1, applied, result.reads))
         if self._outbox.leads:
             line = self._line(result)
             self._outbox.line(line)
@@ -246,4 +249,5 @@ class Training:
         if name is None:
             self._saved_at = self.progress.step
         spent = self.progress.seconds + time.monotonic() - self._begun
+        self._outbox.flush()  # a run that goes on from this checkpoint finds the ledger of all steps up to it
         self.keeper.save(self._built, self.progress, self.stop_rules, seconds=spent, name=name, wait=wait)

@@ -114,6 +114,7 @@ class Trained:
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
+        self.ledger: list[dict[str, Any]] = []
         self.result: dict[str, Any] = {}
         self.error: BaseException | None = None
 
@@ -126,6 +127,7 @@ class Trained:
     def send(self, update: Update) -> None:
         self.lines += update.lines
         self.events += update.events
+        self.ledger += update.ledger
 
 
 def train_job(
@@ -149,5 +151,6 @@ def train_job(
         trained.error = error
         member.outbox.flush()
     if folder:
+        folder.append_ledger(trained.ledger)
         folder.append_metrics(trained.lines)
     return trained
