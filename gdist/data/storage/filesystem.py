@@ -24,7 +24,9 @@ class Ranges(Protocol):
 
     def read_at(self, nbytes: int, offset: int) -> bytes: ...
 
-    def close(self) -> None: ...
+
+class Changed(Exception):
+    """A file is not the one that was found."""
 
 
 class Filesystem(ABC):
@@ -36,11 +38,8 @@ class Filesystem(ABC):
 
     @abstractmethod
     def entries(self, folder: str, *, recursive: bool) -> list[Entry]:
-        """In any order."""
+        """In any order; none where there is no such folder."""
 
     @abstractmethod
-    def open(self, path: str) -> Ranges: ...
-
-    @abstractmethod
-    def shown(self, path: str) -> str:
-        """As a user would write it; no credentials."""
+    def open(self, path: str, size: int) -> Ranges:
+        """Raises Changed if the storage says that the file has another size now."""

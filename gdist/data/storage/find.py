@@ -39,6 +39,8 @@ def find_files(
     if not paths:
         raise DataError("the list of data files is empty", help="name at least one file")
     found = [file for one in paths for file in _files_of(one, suffixes, dict(options or {}))]
+    if options and all(each.file.place.is_local for each in found):
+        raise DataError("`storage` is set, but the data is on this machine", where=found[0].file.shown, help="leave it out")
     _refuse_twice(found)
     return [each.file for each in found]
 
@@ -64,6 +66,8 @@ def _files_of(given: str | Path, suffixes: tuple[str, ...], options: dict[str, A
             files |= _searched(place, folder, suffixes)
     else:
         raise missing(place, path)
+    if not files and root and place.info(root) is None:
+        raise missing(place, root)
     if not files:
         raise DataError(f"no {' or '.join(suffixes)} file matches the data's path", where=place.seen(path))
     return [_found(place, files[name], root=root) for name in sorted(files, key=lambda name: name.split("/"))]

@@ -16,7 +16,8 @@ _MAGIC = re.compile(r"[*?[]")
 
 
 def has_magic(path: str) -> bool:
-    return _MAGIC.search(path) is not None
+    """The ``?`` before the query of an URL is none."""
+    return _MAGIC.search(path.partition("?")[0] if "://" in path else path) is not None
 
 
 def is_hidden(name: str) -> bool:

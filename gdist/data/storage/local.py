@@ -23,15 +23,12 @@ class LocalFiles(Filesystem):
             return None
 
     def entries(self, folder: str, *, recursive: bool) -> list[Entry]:
-        return list(_walk(folder, recursive, frozenset()))
+        return list(_walk(folder, recursive, frozenset())) if os.path.isdir(folder) else []
 
-    def open(self, path: str) -> pa.NativeFile:
+    def open(self, path: str, size: int) -> pa.NativeFile:
         import pyarrow as pa
 
         return pa.OSFile(path)
-
-    def shown(self, path: str) -> str:
-        return path
 
 
 def _walk(folder: str, recursive: bool, above: frozenset[tuple[int, int]]) -> Iterator[Entry]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gdist.data.storage.failures import cannot_read
 from gdist.data.storage.place import LOCAL, Place
+from gdist.data.storage.remote_file import RemoteFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,11 +35,10 @@ class StoredFile:
         """
         import pyarrow as pa
 
-        try:
-            return pa.memory_map(self.path) if memory_map else pa.OSFile(self.path)
-        except OSError as error:
-            failure = cannot_read(self.shown, error)
-        raise failure
+        if not self.place.is_local:
+            return pa.PythonFile(RemoteFile(self.place, self.path, shown=self.shown, size=self.size), mode="r")
+        opener = pa.memory_map if memory_map else pa.OSFile
+        return self.place.ask(lambda: opener(self.path), shown=self.shown)
 
     def identity(self) -> dict[str, Any]:
         """What tells at resume that the file is still the one that the run began with. JSON."""
