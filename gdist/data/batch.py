@@ -64,6 +64,14 @@ class Batch:
     def __contains__(self, name: object) -> bool:
         return name in self.columns
 
+    @staticmethod
+    def joined(parts: list[Batch]) -> Batch:
+        """The samples of several batches of the same columns, one after the other, in fresh memory."""
+        import torch
+
+        columns = {name: torch.cat([part.columns[name] for part in parts]) for name in parts[0].columns}
+        return Batch(columns, stamp=sum(part.stamp for part in parts), bad=sum(part.bad for part in parts))
+
     def slice(self, start: int, stop: int) -> Batch:
         """Samples ``start`` to ``stop``, as views of this batch's memory."""
         return Batch({name: column[start:stop] for name, column in self.columns.items()})

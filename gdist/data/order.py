@@ -7,15 +7,67 @@ integer arithmetic: the same numbers on every machine and in every version; test
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from gdist.data.index import Index
+
 ROUNDS = 6
 BLOCK = 16_384  # positions at a time: a round's temporaries stay in the second-level cache
 _MASK = 2**64 - 1
 _MULTIPLY = 0xD6E8FEB86659FD93  # odd; the constants of Rieger's 64-bit mixer, which is two multiply-xorshift rounds
+
+
+class Order(ABC):
+    """Which raw row stands at which position of an epoch: a pure function, whoever asks and in whichever order."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Positions in an epoch."""
+
+    @abstractmethod
+    def rows(self, epoch: int, start: int, stop: int) -> np.ndarray:
+        """The raw rows at positions ``start`` to ``stop``: int64, shape (stop - start,)."""
+
+    def groups(self, epoch: int, start: int, stop: int) -> list[int] | None:
+        """The row groups that these positions' rows lie in, where the order knows of row groups."""
+        return None
+
+
+class UniformOrder(Order):
+    """A uniform permutation of the rows of ``index`` in each epoch, or, without ``shuffle``, the rows as they lie."""
+
+    def __init__(self, index: Index, *, seed: int = 0, shuffle: bool = True) -> None:
+        self._index = index
+        self._length = len(index)
+        self._rows = index.rows() if shuffle and len(index) < index.raw_rows else None  # any of them in no time
+        self._seed, self._shuffle = seed, shuffle
+        self._block: tuple[int, int, np.ndarray] | None = None  # epoch, first position, raw rows; replaced, never changed
+
+    def __len__(self) -> int:
+        return self._length
+
+    def rows(self, epoch: int, start: int, stop: int) -> np.ndarray:
+        block = self._block
+        if block is None or block[0] != epoch or start < block[1] or stop > block[1] + len(block[2]):
+            block = self._block = self._make_block(epoch, start, stop)
+        return block[2][start - block[1] : stop - block[1]]
+
+    def _make_block(self, epoch: int, start: int, stop: int) -> tuple[int, int, np.ndarray]:
+        import numpy as np
+
+        if not 0 <= start <= stop <= self._length:
+            raise ValueError(f"positions {start} to {stop} do not lie in range({self._length})")
+        first = start - start % BLOCK
+        last = min(max(-(-stop // BLOCK) * BLOCK, first + BLOCK), self._length)
+        rows = np.arange(first, last, dtype=np.int64)
+        if not self._shuffle:
+            return epoch, first, self._index.at(rows)
+        rows = permute(rows, n=self._length, seed=self._seed, epoch=epoch)
+        return epoch, first, rows if self._rows is None else self._rows[rows]
 
 
 def permute(positions: np.ndarray, *, n: int, seed: int, epoch: int) -> np.ndarray:

@@ -5,10 +5,11 @@ One thread, so that a dataset is never called twice at a time. What a reader rai
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from gdist.errors import DeadlineExceeded
@@ -27,7 +28,8 @@ class ReadAhead:
         self._bound = bound
         self._deadline_s = deadline_s
         self._changed = threading.Condition()  # guards all below
-        self._wanted: deque[Span] = deque()
+        self._coming: Iterator[Span] = iter(())
+        self._wanted: deque[Span] = deque()  # to read, the next one first
         self._reading: Span | None = None
         self._ready: dict[Span, Batch | BaseException] = {}
         self._awaited: Span | None = None
@@ -35,10 +37,12 @@ class ReadAhead:
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def expect(self, spans: Iterable[Span]) -> None:
-        """Says which batches come next, in their order. Batches read for an older wish are kept if they are in this one."""
-        wish = list(dict.fromkeys(spans))
+    def follow(self, spans: Iterator[Span]) -> None:
+        """Says which batches come next, in their order, endless if they are; no more are asked for than there is room for.
+        Batches read for an older wish are kept if they are among these."""
+        wish = list(dict.fromkeys(itertools.islice(spans, self._bound)))
         with self._changed:
+            self._coming = spans
             self._keep = set(wish)
             self._ready = {span: batch for span, batch in self._ready.items() if span in self._keep}
             self._wanted = deque(span for span in wish if span not in self._ready and span != self._reading)
@@ -67,6 +71,7 @@ class ReadAhead:
             self._awaited = None
             self._keep.discard(span)
             found = self._ready.pop(span)
+            self._want_next()
             self._changed.notify_all()
         if isinstance(found, BaseException):
             raise found
@@ -105,6 +110,12 @@ class ReadAhead:
                 if span in self._keep:
                     self._ready[span] = found
                 self._changed.notify_all()
+
+    def _want_next(self) -> None:
+        coming = next(self._coming, None)
+        if coming is not None and coming not in self._keep:
+            self._keep.add(coming)
+            self._wanted.append(coming)
 
     def _may_read(self) -> bool:
         if not self._wanted:

@@ -6,18 +6,23 @@ A description is cheap to make, compare, send and write to job.json; only ``open
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ConfigDict
 
 from gdist.data.identity import stamps
+from gdist.data.order import Order, UniformOrder
 from gdist.description import Description
+from gdist.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     import torch
 
     from gdist.data.batch import Batch
+    from gdist.data.index import Index
 
 
 class Column(NamedTuple):
@@ -30,7 +35,8 @@ class Column(NamedTuple):
 class Rows(ABC):
     """Opened data: samples by their raw number, 0 to ``len(rows) - 1``."""
 
-    slow = False  # True: worth reading ahead in a thread (files, user code); False: memory
+    slow = False  # True: its batches are worth making ahead in a thread (user code); False: they are at hand
+    follows = False  # True: `follow` has an effect, for it reads row groups ahead itself
     deadline_s = 600.0  # the longest that a reader waits for one batch of a slow source
 
     @abstractmethod
@@ -52,6 +58,16 @@ class Rows(ABC):
     def columns(self) -> dict[str, Column]:
         """Names, shapes and types of a batch's tensors."""
 
+    def read_column(self, name: str) -> Iterator[pa.Array]:
+        """The values of one column for all rows, in their order; "target": the target's, where no column is called so.
+
+        Raises DataError for a column that is not there, and where rows cannot be asked for one column.
+        """
+        raise DataError(
+            f"this data cannot be split by `{name}`: its samples have no columns that can be read alone",
+            help="hold out a share of the rows (validation=0.1), or pass the parts as separate data",
+        )
+
     def identities(self, rows: np.ndarray) -> np.ndarray:
         """The stamps that the rows of these numbers must carry, by the index alone: int64, shape (len(rows),)."""
         return stamps(0, rows)
@@ -59,6 +75,24 @@ class Rows(ABC):
     def place(self, row: int) -> str:
         """Where the row of this number lies, in words: ``data/part-3.parquet, row 17``."""
         return f"row {row}"
+
+    def order(self, index: Index, *, seed: int, shuffle: bool, batch_size: int) -> Order:
+        """The order in which a run uses the rows of ``index``, ``batch_size`` of them a step."""
+        return UniformOrder(index, seed=seed, shuffle=shuffle)
+
+    def follow(self, coming: Iterator[Sequence[int]]) -> None:  # noqa: B027  (most have nothing to do)
+        """``coming``: the row groups of each batch that will be taken from now on, in order."""
+
+    def groups_of(self, rows: np.ndarray) -> Sequence[int]:
+        """The row groups in which these raw rows lie."""
+        return ()
+
+    def divided(self) -> tuple[Rows, Rows]:
+        """The same rows twice, to be read at different places at a time."""
+        return self, self
+
+    def close(self) -> None:  # noqa: B027
+        """Ends what reads in other threads. Idempotent."""
 
     def cast(self, floats: torch.dtype) -> Rows:
         """The same rows with floating columns as ``floats``, if that is better done once than per batch."""

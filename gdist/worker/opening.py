@@ -49,14 +49,18 @@ def open_data(job: Job, device: torch.device, precision: Precision) -> Opened:
         apart = {"validation": job.validation, "test": job.test}
         others = {name: source.open() for name, source in apart.items() if isinstance(source, Source)}
     common: dict[str, Any] = {"device": device, "float_dtype": precision.dtype}
+    held_out = rows
+    if parts.validation is not None or parts.test is not None:
+        rows, held_out = rows.divided()
 
     def feed(name: str, index: Index | None) -> Feed | None:
         """Of a source of its own, else of the rows that the split gives."""
-        source: Rows | None = others.get(name, rows if index is not None else None)
+        source: Rows | None = others.get(name, held_out if index is not None else None)
         return None if source is None else Feed(source, index=None if name in others else index, shuffle=False, **common)
 
+    batch_size = None if job.batch_size == "full" else min(job.batch_size, len(parts.train))
     return Opened(
-        train=Feed(rows, index=parts.train, seed=job.seed, shuffle=job.shuffle, **common),
+        train=Feed(rows, index=parts.train, seed=job.seed, shuffle=job.shuffle, batch_size=batch_size, **common),
         validation=feed("validation", parts.validation),
         test=feed("test", parts.test),
         fingerprint=rows.fingerprint(),

@@ -48,7 +48,7 @@ def threads() -> list[str]:
 def test_expected_batches_are_read_once_in_order_and_within_the_bound() -> None:
     reader = Reader()
     ahead = ReadAhead(reader, bound=3, deadline_s=20)
-    ahead.expect(SPANS)
+    ahead.follow(iter(SPANS))
     reader.wait_for(3)
     for i, span in enumerate(SPANS):
         reader.wait_for(min(3 + i, len(SPANS)))
@@ -62,7 +62,7 @@ def test_expected_batches_are_read_once_in_order_and_within_the_bound() -> None:
 def test_a_batch_that_nobody_expected_comes_first() -> None:
     reader = Reader(held=SPANS[0])
     ahead = ReadAhead(reader, bound=2, deadline_s=20)
-    ahead.expect(SPANS)
+    ahead.follow(iter(SPANS))
     assert reader.arrived.wait(20)
     taken: list[Batch] = []
     taker = threading.Thread(target=lambda: taken.append(ahead.take((3, 7, 8))))
@@ -78,7 +78,7 @@ def test_a_batch_that_nobody_expected_comes_first() -> None:
 def test_a_batch_taken_out_of_turn_is_read_though_the_bound_is_reached() -> None:
     reader = Reader()
     ahead = ReadAhead(reader, bound=2, deadline_s=20)
-    ahead.expect(SPANS)
+    ahead.follow(iter(SPANS))
     reader.wait_for(2)
     assert ahead.take(SPANS[9]).features.tolist() == [9]
     assert ahead.take(SPANS[0]).features.tolist() == [0]
@@ -88,9 +88,9 @@ def test_a_batch_taken_out_of_turn_is_read_though_the_bound_is_reached() -> None
 def test_batches_that_are_still_wanted_survive_a_change_of_plan() -> None:
     reader = Reader()
     ahead = ReadAhead(reader, bound=4, deadline_s=20)
-    ahead.expect(SPANS[:4])
+    ahead.follow(iter(SPANS[:4]))
     reader.wait_for(4)
-    ahead.expect([SPANS[2], SPANS[3], SPANS[8]])
+    ahead.follow(iter([SPANS[2], SPANS[3], SPANS[8]]))
     for span in (SPANS[2], SPANS[3], SPANS[8]):
         ahead.take(span)
     assert Counter(reader.seen) == Counter([*SPANS[:4], SPANS[8]])
@@ -100,7 +100,7 @@ def test_batches_that_are_still_wanted_survive_a_change_of_plan() -> None:
 def test_an_error_waits_for_its_own_batch() -> None:
     reader = Reader(fails=SPANS[1])
     ahead = ReadAhead(reader, bound=4, deadline_s=20)
-    ahead.expect(SPANS[:3])
+    ahead.follow(iter(SPANS[:3]))
     reader.wait_for(3)
     assert ahead.take(SPANS[0]).rows == 1
     with pytest.raises(RuntimeError, match=r"no data at \(0, 1, 2\)"):

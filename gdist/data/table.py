@@ -1,0 +1,106 @@
+"""Tables in files, whatever their format: which columns become which tensors, and how their rows are brought to a run.
+
+To add a format: a reader in ``formats/``, and a source beside ``parquet.py`` with the format's own fields.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pydantic import ByteSize, Field, field_validator
+
+from gdist.data.columns import Choice, Dtype
+from gdist.data.learned.recipe import Scale, Value
+from gdist.data.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gdist.data.formats.format import Reader
+    from gdist.data.storage import StoredFile
+    from gdist.data.table_rows import TableRows
+
+class Columns(Source):
+    """``features`` always has a dimension after the rows; ``target`` and extra tensors of one column named alone have none."""
+
+    features: Choice | None = Field(
+        default=None, description="columns the model sees: a name, a list, or a pattern such as pixel_*; all others if not set"
+    )
+    target: Choice | None = Field(default=None, description="column or columns the model should say; none if not set")
+    extra: dict[str, Choice] = Field(default={}, description="further tensors of a batch by name, and their columns")
+    shape: tuple[int, ...] | None = Field(
+        default=None, description="of one sample's features, such as [1, 8, 8]; encoded images are decoded to it"
+    )
+    dtypes: dict[str, Dtype] = Field(
+        default={},
+        description=f"type of a tensor by its name, one of {', '.join(get_args(Dtype))}; if not set, features are floats and "
+        "whole numbers elsewhere int64",
+    )
+    scale: Scale | dict[str, Scale] | None = Field(
+        default=None,
+        description="'standardize' (mean 0, deviation 1) or 'minmax' (0 to 1), learned from the training rows: for all numeric "
+        "features, or by column or pattern",
+    )
+    fill: Value | dict[str, Value] | None = Field(
+        default=None,
+        description="for missing values: 'mean', 'median', 'most_frequent', a value, or 'drop' (the row), for all features or "
+        "by column or pattern; an error if not set",
+    )
+    indicators: bool = Field(default=False, description="for each filled column one more, 1 where it was missing")
+    categories: Choice = Field(
+        default=(), description="columns whose values become codes, 0 for what training did not have; a target of text always"
+    )
+    on_bad_rows: Literal["error", "skip"] = Field(
+        default="error", description="'skip': rows that cannot be used are left out of their batch, counted and reported"
+    )
+    memory: ByteSize = Field(
+        default=ByteSize(1 << 30),
+        description="bytes, or as '512MiB': data that takes more is read in row groups as it is needed. Of each worker",
+    )
+    streams: int = Field(default=64, ge=1, description="row groups mixed at a time where they do not all fit, at most")
+    window: int | None = Field(
+        default=None, ge=1, description="row groups that each stream mixes. None: as many as fit, at most 4"
+    )
+    deadline_s: float = Field(default=600.0, gt=0, description="s: the longest that a batch may wait for its rows")
+
+    @field_validator("extra")
+    @classmethod
+    def _own_names(cls, extra: dict[str, Choice]) -> dict[str, Choice]:
+        for name in ("features", "target"):
+            if name in extra:
+                raise ValueError(f"`{name}` has a field of its own: {name}=")
+        return extra
+
+
+class Table(Columns):
+    """Columns in files."""
+
+    path: str | Path | tuple[str | Path, ...] = Field(
+        description="a file, a folder, a glob such as data/*.parquet, or a list; local, s3://, gs:// or another fsspec URL"
+    )
+    storage: dict[str, Any] = Field(default={}, description="options of the file system, such as an endpoint or a key")
+
+    @abstractmethod
+    def suffixes(self) -> tuple[str, ...]:
+        """Endings of the format's files."""
+
+    @abstractmethod
+    def readers(self, files: Sequence[StoredFile]) -> list[Reader]:
+        """Opens the files. Raises DataError that names the one that is none of this format."""
+
+    def find(self) -> list[StoredFile]:
+        from gdist.data.storage import find_files
+
+        return find_files(self.path, suffixes=self.suffixes(), options=self.storage)
+
+    def open(self) -> TableRows:
+        from gdist.data.table_rows import TableRows
+
+        return TableRows(self, self.readers(self.find()))
+
+    def describe(self) -> dict[str, Any]:
+        described = super().describe()
+        described["storage"] = {name: self.storage[name] if name in _NO_SECRET else "hidden" for name in sorted(self.storage)}
+        return described
