@@ -39,8 +39,9 @@ class Actors:
         self._ray = session.ray
         self._share = share
         self._run_id = run_id
-        self._job = pack_job(order.job) if order.job is not None else None
-        self._order = replace(order, job=None, page_dir=str(scratch_path(run_id)))
+        made = {name: each for name in ("job", "data") if not isinstance(each := getattr(order, name), str | None)}
+        self._made = pack_job(made) if made else None
+        self._order = replace(order, **dict.fromkeys(made), page_dir=str(scratch_path(run_id)))
         self._group: Any = None
         self._workers: list[Any] = []
         self._held: list[int] = []  # descriptors: the scratch folder's lock, the workers' pipes
@@ -85,7 +86,7 @@ class Actors:
         one_machine = self._group is None or len(self._nodes()) == 1
         for slot in range(self._share.workers):
             given = Assignment(
-                run_id=self._run_id, slot=slot, incarnation=0, order=self._order, job=self._job, folder=os.getcwd(),
+                run_id=self._run_id, slot=slot, incarnation=0, order=self._order, made=self._made, folder=os.getcwd(),
                 threads=self._share.threads, one_machine=one_machine,
             )  # fmt: skip
             options = {"name": worker_name(self._run_id, slot, 0), "num_cpus": self._share.cpus, "num_gpus": self._share.gpus}

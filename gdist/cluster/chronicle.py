@@ -23,14 +23,15 @@ class Chronicle:
         self.folder: RunFolder | None = None
         self.trouble: GdistError | None = None
         self.last_step = 0  # of which a line has come
+        self._opened = False
         self._unwritten: list[Update] = []
         self._news: list[Update] = []
         self._read = 0  # news that the driver has acknowledged
         self._newsworthy = asyncio.Event()
 
-    def open(self, folder: RunFolder) -> None:
-        """From now on all is written to ``folder``, beginning with what has waited."""
-        self.folder = folder
+    def open(self, folder: RunFolder | None) -> None:
+        """From now on all is written to ``folder``, beginning with what has waited; None: nothing is."""
+        self.folder, self._opened = folder, True
         for update in self._unwritten:
             self._write(update)
         self._unwritten = []
@@ -75,7 +76,8 @@ class Chronicle:
         if self.trouble is not None:
             return
         if self.folder is None:
-            self._unwritten.append(update)
+            if not self._opened:
+                self._unwritten.append(update)
             return
         try:
             self.folder.append_events(update.events)

@@ -47,7 +47,8 @@ class Controller:
         if os.path.isdir(charge.folder):
             os.chdir(charge.folder)
         self._charge = charge
-        self._course = Course(charge.workers, given=charge.given, now=time.monotonic())
+        given = charge.given and charge.order.purpose == "train"  # a step has its micro-batches; rows can be shared otherwise
+        self._course = Course(charge.workers, given=given, now=time.monotonic())
         self._mail: dict[str, Mailbox] = {}
         self._posted = asyncio.Event()
         self._nodes: dict[str, str] = {}  # member -> its node, for workers
@@ -245,13 +246,15 @@ class Controller:
         charge, seats = self._charge, self._course.seats
         try:
             folder = open_folder(charge.order, seats[0].hello["job"])
-            generation = folder.last_generation() + 1
-            folder.write_control(self._control())
+            generation = 1
+            if folder is not None:
+                generation = folder.last_generation() + 1
+                folder.write_control(self._control())
         except GdistError as error:
             self._course.phase = "over"
             return self._end(End(error=error))
         self._chronicle.open(folder)
-        run_dir = str(folder.path.resolve())
+        run_dir = str(folder.path.resolve()) if folder is not None else None
         store = seats[0].hello.get("store")
         for slot in range(workers):
             place = Membership(generation=generation, rank=slot, size=workers, store=store, run_dir=run_dir)

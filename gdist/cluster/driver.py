@@ -100,7 +100,8 @@ class _Follower:
                 updates, after, outcome = self._get(news)
                 heard = time.monotonic()
                 for update in updates:
-                    self._run_dir = next((e["run_dir"] for e in update.events if e.get("run_dir")), self._run_dir)
+                    begun = [e["run_dir"] for e in update.events if e["event"] == "started"]  # others only read a run
+                    self._run_dir = begun[0] if begun else self._run_dir
                     self._watch(update)
                 if outcome is not None:
                     if outcome.error is not None:
@@ -179,6 +180,8 @@ def _absolute(order: Order) -> Order:
         job_file=os.path.abspath(order.job_file) if order.job_file else None,
         run_dir=os.path.abspath(order.run_dir) if order.run_dir else None,
         runs_root=os.path.abspath(order.runs_root),
+        weights=os.path.abspath(order.weights) if order.weights else None,
+        out=os.path.abspath(order.out) if order.out else None,
     )
 
 

@@ -42,7 +42,7 @@ class Assignment:
     slot: int
     incarnation: int
     order: records.Order
-    job: bytes | None  # one made in Python (sent_job.py)
+    made: bytes | None  # what of the order was made in Python: its job, its data (sent_job.py)
     folder: str
     threads: int
     one_machine: bool
@@ -69,9 +69,9 @@ class WorkerActor:
         )
         lease.start()
         self._set_up()
-        from gdist.worker.member import Member
+        from gdist.worker.member import make_member
 
-        member = Member(post.order, slot=post.slot, send=self._send, wishes=self._wishes, threads=post.threads)
+        member = make_member(post.order, slot=post.slot, send=self._send, wishes=self._wishes, threads=post.threads)
         try:
             self._obey(member)
         finally:
@@ -101,8 +101,8 @@ class WorkerActor:
 
     def _obey(self, member: Member) -> None:
         try:
-            if self._post.job is not None:
-                member.order = replace(member.order, job=unpack_job(self._post.job))
+            if self._post.made is not None:
+                member.order = replace(member.order, **unpack_job(self._post.made))
             hello = member.prepare(host_store=self._store_host() if self._post.slot == 0 else None)
         except BaseException as error:
             self._report("failed", error=as_gdist(error).to_dict(), step=0)
@@ -115,7 +115,7 @@ class WorkerActor:
             if isinstance(order, Join):
                 try:
                     member.join(order.membership)
-                    result = member.train()
+                    result = member.work()
                 except BaseException as error:
                     member.leave()  # its peers are free at once
                     self._report("failed", error=as_gdist(error).to_dict(), step=member.step)

@@ -10,33 +10,36 @@ from typing import Any
 from gdist.errors import GdistError
 from gdist.records import Interrupt, Membership, Order, Update, Watch, Wishes, event
 from gdist.run.folder import RunFolder
-from gdist.worker.member import Member
+from gdist.worker.member import make_member
 
 _POLL_S = 0.1
 
 
 def train_local(order: Order, *, watch: Watch, interrupt: Interrupt) -> dict[str, Any]:
-    """Trains ``order`` here and writes its run folder. Returns the contents of ``result.json``; raises GdistError."""
+    """Does here what ``order`` asks, and writes the run folder if it trains. Returns the contents of ``result.json``; raises
+    GdistError."""
     folder: RunFolder | None = None
 
     def send(update: Update) -> None:
-        assert folder is not None, "a member has nothing to say before it has joined"
-        folder.append_events(update.events)
-        folder.append_ledger(update.ledger)
-        folder.append_metrics(update.lines)
+        if folder is not None:
+            folder.append_events(update.events)
+            folder.append_ledger(update.ledger)
+            folder.append_metrics(update.lines)
         watch(update)
 
     wishes = Wishes()
-    member = Member(order, slot=0, send=send, wishes=wishes)
+    member = make_member(order, slot=0, send=send, wishes=wishes)
     over = threading.Event()
     threading.Thread(target=_pass_on, args=(interrupt, wishes, over), name="gdist-interrupt", daemon=True).start()
     try:
         member.prepare()
         folder = open_folder(order, member.name)
-        generation = folder.last_generation() + 1
-        member.join(Membership(generation=generation, rank=0, size=1, run_dir=str(folder.path)))
-        result = member.train()
-        folder.write_result(result)
+        generation = folder.last_generation() + 1 if folder is not None else 1
+        run_dir = str(folder.path) if folder is not None else None
+        member.join(Membership(generation=generation, rank=0, size=1, run_dir=run_dir))
+        result = member.work()
+        if folder is not None:
+            folder.write_result(result)
         send(Update(events=[event("finished", **result)]))
         return result
     except GdistError as error:
@@ -46,6 +49,7 @@ def train_local(order: Order, *, watch: Watch, interrupt: Interrupt) -> dict[str
                     member.save()
             if folder.result() is None:  # else what was refused is to go on; how the run ended before stays
                 folder.write_result(failure(error, member.step, folder))
+        if folder is not None or order.purpose != "train":
             send(Update(events=[event("failed", error=error.to_dict(), step=member.step)]))
         raise
     finally:
@@ -55,8 +59,11 @@ def train_local(order: Order, *, watch: Watch, interrupt: Interrupt) -> dict[str
             folder.let_go()
 
 
-def open_folder(order: Order, name: str) -> RunFolder:
-    """The order's run folder, held by this process: made now, or opened to go on. Raises UsageError if another one holds it."""
+def open_folder(order: Order, name: str) -> RunFolder | None:
+    """The order's run folder, held by this process: made now, or opened to go on. None where the order only reads a run.
+    Raises UsageError if another process holds it."""
+    if order.purpose != "train":
+        return None
     if order.resume:
         assert order.run_dir is not None
         folder = RunFolder.open(order.run_dir)

@@ -146,7 +146,7 @@ def train_job(
     place = Membership(generation=generation, rank=collective.rank, size=collective.size, run_dir=run_dir)
     try:
         member.join(place, collective)
-        trained.result = member.train()
+        trained.result = member.work()
     except Exception as error:
         trained.error = error
         member.outbox.flush()
