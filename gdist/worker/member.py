@@ -1,9 +1,9 @@
 """A member of a run: one worker from preparation to its last word, whoever started it (Ray, torchrun, one process).
 
-member = Member(order, slot=0, send=..., wishes=...)
+member = make_member(order, slot=0, send=..., wishes=...)
 member.prepare()            job, model, data: everything that needs no peers
 member.join(membership)     a generation: process group, the same weights everywhere
-member.train()              the steps; returns the run's result
+member.work()               the steps; returns the run's result
 member.save()               a checkpoint of the last good step, after a failure too
 member.leave()
 """
@@ -35,6 +35,7 @@ class Member:
 
     def __init__(self, order: Order, *, slot: int, send: Watch, wishes: Wishes, threads: int | None = None) -> None:
         self.order = order
+        self._job: Job | None = None
         self.slot = slot
         self.outbox = Outbox(send, slot=slot)
         self._wishes = wishes
@@ -53,14 +54,13 @@ class Member:
 
         Raises JobError, DataError, UserCodeError."""
         self._page.write("preparing", 0)
-        from gdist.worker.build import build
         from gdist.worker.machine import set_threads
 
-        job = self._load_job()
-        threads = job.threads or (1 if job.exact else self._threads)  # exact bits: never a matter of the machine
+        job = self._job = self._load_job()
+        threads = self._kernel_threads(job)
         if threads is not None:
             set_threads(threads)
-        self._built = build(job)
+        self._make(job)
         if host_store is not None:
             from gdist.worker.connect import host_store as open_store
 
@@ -71,19 +71,24 @@ class Member:
             "pid": os.getpid(),
             "store": (host_store, self._store.port) if self._store is not None else None,
             "job": self.name,
-            "micro_batches": self._built.plan.micro_batches,
+            "micro_batches": self.shares,
         }
 
     @property
     def name(self) -> str:
         """The job's name: its own, or its file's."""
-        assert self._built is not None
-        return self._built.job.name or (Path(self.order.job_file).stem if self.order.job_file else "job")
+        assert self._job is not None
+        return self._job.name or (Path(self.order.job_file).stem if self.order.job_file else "job")
 
     @property
     def device(self) -> str:
         """Where this worker computes: "cpu" or "cuda"."""
         return self.built.device.type
+
+    @property
+    def shares(self) -> int:
+        """Into how many parts the work is cut: more workers would have nothing to do."""
+        return self.built.plan.micro_batches
 
     @property
     def step(self) -> int:
@@ -108,7 +113,7 @@ class Member:
         built.engine.join(collective or self._connect(membership), generation=membership.generation)
         self.outbox.event("generation", generation=membership.generation, workers=membership.size, reason="start")
 
-    def train(self) -> dict[str, Any]:
+    def work(self) -> dict[str, Any]:
         """Takes the remaining steps; returns the contents of ``result.json`` but for ``wall_seconds`` of the whole command."""
         built, training = self.built, self._training
         assert training is not None, "join() comes first"
@@ -149,6 +154,14 @@ class Member:
         if self._built is None:
             raise RunFailed("the worker was asked to train before it was prepared")
         return self._built
+
+    def _make(self, job: Job) -> None:
+        from gdist.worker.build import build
+
+        self._built = build(job)
+
+    def _kernel_threads(self, job: Job) -> int | None:
+        return job.threads or (1 if job.exact else self._threads)  # exact bits: never a matter of the machine
 
     def _load_job(self) -> Job:
         from gdist.job.load import load_job
@@ -268,3 +281,12 @@ class Member:
                 self.outbox.event("explained", text=f"the weights are those of step {best.step}, the best evaluation")
         assert engine.collective is not None
         engine.replica.agree(engine.collective)
+
+
+def make_member(order: Order, *, slot: int, send: Watch, wishes: Wishes, threads: int | None = None) -> Member:
+    """A member for what the order is for; see ``Member`` for the rest."""
+    if order.purpose == "train":
+        return Member(order, slot=slot, send=send, wishes=wishes, threads=threads)
+    from gdist.worker.inference import Inference
+
+    return Inference(order, slot=slot, send=send, wishes=wishes, threads=threads)
