@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gdist.api import Result, train
-    from gdist.data import Batch, MapStyle, Parquet, Rows, Source, Split, Tensors
+    from gdist.data import Batch, HuggingFace, MapStyle, Parquet, Rows, Source, Split, Tensors
     from gdist.errors import GdistError
     from gdist.job import Callback, Clip, Job, Stop
     from gdist.optim import SGD, AdaGrad, Adam, AdamW, Custom, Momentum, Optimizer, RMSProp
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _WHERE = {  # module -> its public names
     "gdist.api": ("Result", "train"),
-    "gdist.data": ("Batch", "MapStyle", "Parquet", "Rows", "Source", "Split", "Tensors"),
+    "gdist.data": ("Batch", "HuggingFace", "MapStyle", "Parquet", "Rows", "Source", "Split", "Tensors"),
     "gdist.errors": ("GdistError",),
     "gdist.job": ("Callback", "Clip", "Job", "Stop"),
     "gdist.optim": ("SGD", "AdaGrad", "Adam", "AdamW", "Custom", "Momentum", "Optimizer", "RMSProp"),
@@ -45,6 +45,7 @@ __all__ = [
     "Descend",
     "Gather",
     "GdistError",
+    "HuggingFace",
     "Job",
     "Linear",
     "Loss",

@@ -5,6 +5,7 @@ To add a format: one file with a ``Source`` (a frozen description) that opens ``
 
 from gdist.data.batch import Batch
 from gdist.data.feed import Feed
+from gdist.data.hugging_face import HuggingFace
 from gdist.data.map_style import MapStyle
 from gdist.data.order import permute
 from gdist.data.parquet import Parquet
@@ -13,4 +14,17 @@ from gdist.data.split import Split
 from gdist.data.tensors import Tensors
 from gdist.data.wrap import as_source
 
-__all__ = ["Batch", "Column", "Feed", "MapStyle", "Parquet", "Rows", "Source", "Split", "Tensors", "as_source", "permute"]
+__all__ = [
+    "Batch",
+    "Column",
+    "Feed",
+    "HuggingFace",
+    "MapStyle",
+    "Parquet",
+    "Rows",
+    "Source",
+    "Split",
+    "Tensors",
+    "as_source",
+    "permute",
+]

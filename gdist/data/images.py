@@ -118,8 +118,8 @@ def _reader(column: pa.Array | pa.ChunkedArray, *, where: str) -> Callable[[int]
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     paths = None
     if is_.is_struct(array.type):
-        paths = array.field("path") if array.type.get_field_index("path") >= 0 else None
-        array = array.field("bytes")
+        parts = dict(zip((array.type.field(i).name for i in range(array.type.num_fields)), array.flatten(), strict=True))
+        array, paths = parts["bytes"], parts.get("path")
     if not (is_.is_binary(array.type) or is_.is_large_binary(array.type)):
         raise DataError(f"encoded images are bytes, not {array.type}", where=where)
     cells = _Cells(array)

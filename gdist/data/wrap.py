@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from gdist.data.hugging_face import is_dataset, plainly
 from gdist.data.map_style import MapStyle
 from gdist.data.source import Source
 from gdist.data.tensors import Tensors
@@ -33,7 +34,13 @@ def as_source(value: Any) -> Source:
             f"data is a {type(value).__name__} of {len(value)} ({kinds}), not of two arrays",
             help="pass (x, y) as tensors or NumPy arrays; more columns: Tensors(features=x, target=y, extra={'weight': w})",
         )
+    if is_dataset(value) and value.format["type"] is None:
+        return plainly(value)
     if isinstance(value, Mapping):
+        if value and all(map(is_dataset, value.values())):
+            parts = [f"{role}=splits[{name!r}]" for role, name in zip(("data", "validation", "test"), value, strict=False)]
+            names = ", ".join(f"`{name}`" for name in value)
+            raise DataError(f"data is a dict of the datasets {names}", help=", ".join(parts))
         if "features" not in value:
             names = ", ".join(f"`{name}`" for name in value) or "nothing"
             raise DataError(f"the dict of arrays has no `features`: it has {names}", help=_TAKES)
@@ -44,7 +51,7 @@ def as_source(value: Any) -> Source:
         raise DataError(
             "data is a DataLoader", help="pass its dataset: data=loader.dataset; batch_size and shuffle are fields of the job"
         )
-    if "torch.IterableDataset" in bases:
+    if bases & {"torch.IterableDataset", "datasets.IterableDataset"}:
         raise DataError(
             "data is an iterable dataset, which has no sample number i", help="give it __len__ and __getitem__(i) (map-style)"
         )
