@@ -3,8 +3,8 @@
 Events (``events.jsonl``, ``--json``) are dicts with ``event`` (its name), ``time`` (wall clock, s since 1970) and
 ``monotonic`` (s, for differences on one host). Fields that are not known are left out:
     started       run (name), run_dir, job (name), job_file (left out: made in Python), workers, parameters, samples,
-                  validation_samples, batch_size, micro_batches, steps_per_epoch, total_steps (left out: a stop rule decides),
-                  epochs, step (where it begins: 0, or what a resumed run goes on from), resumed (bool)
+                  validation_samples, test_samples, batch_size, micro_batches, steps_per_epoch, total_steps (left out: a stop
+                  rule decides), epochs, step (where it begins: 0, or what a resumed run goes on from), resumed (bool)
     generation    generation, workers, reason
     first_step    step, seconds (from the user's command)
     evaluation    what its metric line holds
@@ -32,7 +32,8 @@ Metric lines (``metrics.jsonl``) have ``kind`` and ``time`` (wall clock):
 ``step`` and ``epoch`` count from 1 for the first: they say how many were taken or begun.
 
 ``result.json``: status ("done", "stopped": somebody asked, "failed"), reason, steps, run_dir; unless it failed: epochs, train
-{loss}, validation {loss, metric...}, wall_seconds, first_step_seconds, workers, weights_sha256; else ``error``.
+{loss}, validation {loss, metric...}, test {loss, metric...} (None: there is none, or somebody stopped the run), wall_seconds,
+first_step_seconds, workers, weights_sha256; else ``error``.
 """
 
 from __future__ import annotations

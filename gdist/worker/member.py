@@ -108,7 +108,7 @@ class Member:
             self._start(built, membership)
         self.outbox.begin(
             generation=membership.generation, samples=built.plan.samples, batch_size=built.plan.batch_size,
-            data=built.data_fingerprint,
+            data=built.data.fingerprint,
         )  # fmt: skip
         built.engine.join(collective or self._connect(membership), generation=membership.generation)
         self.outbox.event("generation", generation=membership.generation, workers=membership.size, reason="start")
@@ -144,9 +144,7 @@ class Member:
         """Leaves for good: nothing of this member goes on in other threads."""
         self.leave()
         if self._built is not None:
-            self._built.feed.close()
-            if self._built.validation is not None:
-                self._built.validation.close()
+            self._built.data.close()
 
     @property
     def built(self) -> Built:
@@ -222,11 +220,13 @@ class Member:
             "started", run=self._folder.name if self._folder else self.name, job=self.name, job_file=self.order.job_file,
             run_dir=str(self._folder.path) if self._folder else None, workers=membership.size,
             parameters=sum(p.numel() for p in built.task.module.parameters()), samples=plan.samples,
-            validation_samples=len(built.validation) if built.validation is not None else None,
+            validation_samples=built.data.count("validation"), test_samples=built.data.count("test"),
             batch_size=plan.batch_size, micro_batches=plan.micro_batches, steps_per_epoch=plan.steps_per_epoch,
             total_steps=built.total_steps, epochs=dict([job.last] if job.last else []).get("epochs"), step=step,
             resumed=self.order.resume,
         )  # fmt: skip
+        for sentence in built.data.said:
+            self.outbox.event("explained", text=sentence)
         if job.accumulate is not None:
             self.outbox.event("explained", text=explain_accumulate(job.accumulate, plan.batch_size))
         if built.findings.unmergeable and not job.exact and job.merge == "auto" and membership.size < plan.micro_batches:
@@ -252,6 +252,7 @@ class Member:
                 training.tell("on_checkpoint", told)
             if self._folder is not None:
                 self._folder.write_model(built.task.module.state_dict(), {"job": self.name, "step": str(progress.step)})
+        test = training.test() if training.stopped_by == "job" else None
         return {
             "status": "done" if training.stopped_by == "job" else "stopped",
             "reason": reason,
@@ -259,6 +260,7 @@ class Member:
             "epochs": progress.step / built.plan.steps_per_epoch,
             "train": progress.train,
             "validation": progress.validation,
+            "test": test,
             "first_step_seconds": training.first_step_seconds,
             "wall_seconds": time.time() - self.order.started,
             "workers": engine.collective.size if engine.collective is not None else 1,

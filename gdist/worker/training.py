@@ -7,8 +7,9 @@ at the same boundary when one stops. Only the worker that leads (rank 0) speaks 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gdist.engine.step import StepResult
 from gdist.errors import NonFinite
@@ -23,7 +24,9 @@ from gdist.worker.page import Page
 from gdist.worker.progress import Progress
 from gdist.worker.stopping import StopRules
 
-READ_AHEAD_STEPS = 3  # where samples come slowly: this step's, and those of the two after it
+if TYPE_CHECKING:
+    from gdist.data.feed import Feed
+    from gdist.data.read_ahead import Span
 
 
 class Training:
@@ -51,22 +54,23 @@ class Training:
         self._generation, self._started = generation, started
         self._begun = time.monotonic()
         self._hash_every = job.hash_every
-        self._evaluation = self._make_evaluation()
+        self._evaluation = self._make_evaluation(built.data.validation)
         self._evaluated_at = progress.step if progress.train else -1
         self._saved_at = -1  # the step of the newest regular checkpoint of this session
 
-    def _make_evaluation(self) -> Evaluation | None:
+    def _make_evaluation(self, feed: Feed | None) -> Evaluation | None:
         built = self._built
-        if built.validation is None:
+        if feed is None:
             return None
         return Evaluation(
-            built.task, built.validation, metrics=built.job.metrics, groups=built.plan.micro_batches,
+            built.task, feed, metrics=built.job.metrics, groups=built.plan.micro_batches,
             precision=built.precision, seed=built.job.seed, device=built.device,
         )  # fmt: skip
 
     def run(self) -> str:
         """Trains; returns the reason of the end. Raises what a step raises; ``progress`` then names the last good step."""
         total = self._built.total_steps
+        self._built.feed.follow(self._coming(self.progress.step))
         reason = None
         while reason is None:
             if total is not None and self.progress.step >= total:
@@ -87,21 +91,21 @@ class Training:
         weights_hash = engine.replica.fingerprint() if number % self._hash_every == 0 else None
         if self._out_of_time():
             self._wishes.add("finish", reason=f"{self._built.job.stop.wall_seconds:g} s of training are over")
-        if self._built.feed.reads_ahead:
-            self._built.feed.expect(self._spans(number))
         with blaming_user("the step failed in the job's code", worker=self._rank, step=number + 1):
             result = engine.step(number, wishes=self._wishes.bits(), weights_hash=weights_hash)
         self.progress.step = number + 1
         self._note(result)
         return result
 
-    def _spans(self, number: int) -> list[tuple[int, int, int]]:
-        """What this worker takes in step ``number`` and the next ones: (epoch, first position, one past the last)."""
+    def _coming(self, step: int) -> Iterator[Span]:
+        """What this worker takes from step ``step`` on: (epoch, first position, one past the last)."""
         engine, total = self._built.engine, self._built.total_steps
-        size = engine.collective.size if engine.collective is not None else 1
-        last = number + READ_AHEAD_STEPS if total is None else min(number + READ_AHEAD_STEPS, total)
-        cuts = [engine.plan.cut(step) for step in range(number, last)]
-        return [(cut.epoch, p.start, p.stop) for cut in cuts for p in engine.plan.passes(cut, rank=self._rank, size=size)]
+        rank, size = (engine.collective.rank, engine.collective.size) if engine.collective is not None else (0, 1)
+        while total is None or step < total:
+            cut = engine.plan.cut(step)
+            for share in engine.plan.passes(cut, rank=rank, size=size):
+                yield cut.epoch, share.start, share.stop
+            step += 1
 
     @property
     def _rank(self) -> int:
@@ -237,6 +241,17 @@ class Training:
         if best and built.job.stop.restore_best:
             self.save(name="best")
         return reason
+
+    def test(self) -> dict[str, float] | None:
+        """Loss and metrics of the test data with the weights as they are; None where the job has none."""
+        evaluation = self._make_evaluation(self._built.data.test)
+        if evaluation is None:
+            return None
+        self._page.write("evaluation", self.progress.step)
+        collective = self._built.engine.collective
+        assert collective is not None
+        with blaming_user("the test failed in the job's code", worker=self._rank, step=self.progress.step):
+            return evaluation.run(collective)
 
     def save(self, name: str | None = None, *, wait: bool = False) -> None:
         """A checkpoint of the last good step, written by the worker that leads."""
