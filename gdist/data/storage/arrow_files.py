@@ -68,8 +68,12 @@ def open_s3(bucket: str, options: Mapping[str, Any]) -> ArrowFiles:
 
     known: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT_S, "request_timeout": _REQUEST_TIMEOUT_S}
     known |= {"retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=1)}
-    elsewhere = "endpoint_override" in options or any(map(os.environ.get, ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")))
-    if bucket and not elsewhere and not any(map(os.environ.get, ("AWS_REGION", "AWS_DEFAULT_REGION"))):
+    endpoint = options.get("endpoint_override") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        scheme, _, host = str(endpoint).rpartition("://")
+        known |= {"scheme": scheme} if scheme else {}
+        options = {**options, "endpoint_override": host.rstrip("/")}
+    elif not any(map(os.environ.get, ("AWS_REGION", "AWS_DEFAULT_REGION"))):
         known |= {"region": options.get("region") or pafs.resolve_s3_region(bucket)}
     return ArrowFiles(_made(pafs.S3FileSystem, {**known, **options}))
 

@@ -37,13 +37,13 @@ _CHANGED = Cause("a data file has changed since it was looked up", help="begin a
 _NO_BUCKET = Cause("no such bucket")
 _OTHER_REGION = Cause("the bucket is in another region", help="name it: storage={'region': ..}")
 _UNTRUSTED = Cause("the storage's certificate is not trusted", help="name its authority: storage={'tls_ca_file_path': ..}")
-_UNREACHABLE = Cause("the storage cannot be reached", passes=True, help=f"check the network and the address; {_SETTINGS}")
+_UNREACHABLE = Cause("the storage cannot be reached", passes=True, help=f"check the network and the endpoint; {_SETTINGS}")
 _BROKEN = Cause("the connection to the storage broke", passes=True, help=_SETTINGS)
 _BUSY = Cause("the storage does not answer as it should", passes=True, help=_SETTINGS)
 _UNUSABLE = Cause("the storage cannot be read in this way")
 
 _BY_TEXT: tuple[tuple[str, Cause], ...] = (
-    (r"NO_SUCH_BUCKET|bucket does not exist", _NO_BUCKET),
+    (r"NO_SUCH_BUCKET|bucket does not exist|^Bucket '' not found", _NO_BUCKET),
     (
         r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|EXPIRED_TOKEN|INVALID_TOKEN|INVALID_CLIENT_TOKEN|UNRECOGNIZED_CLIENT",
         _DENIED,

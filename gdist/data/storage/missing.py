@@ -40,5 +40,5 @@ def _nearest(place: Place, folder: str | None, gone: str) -> str | None:
     if folder is None:
         return None
     names = {entry.path.rpartition("/")[2]: entry.path for entry in place.entries(folder, recursive=False)}
-    close = difflib.get_close_matches(gone.rpartition("/")[2], names, n=1)
+    close = difflib.get_close_matches(gone.rpartition("/")[2], sorted(names), n=1)
     return f"did you mean `{place.shown(names[close[0]])}`?" if close else None

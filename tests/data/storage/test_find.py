@@ -1,0 +1,177 @@
+"""A file, a folder, a glob, a list: which files they mean, on this machine."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from gdist.data.storage import StoredFile, find_files
+from gdist.errors import DataError
+
+SUFFIXES = (".parquet", ".pq")
+NOBODY = 65534
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Is the working folder too."""
+    for name in (
+        "b.parquet",
+        "a.parquet",
+        "notes.txt",
+        "_SUCCESS",
+        ".hidden.parquet",
+        "_temporary/0.parquet",
+        "more/c.parquet",
+        "more/deep/d.PARQUET",
+        "more-or-less/e.pq",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def found(path: Any) -> list[str]:
+    return [file.shown for file in find_files(path, suffixes=SUFFIXES)]
+
+
+def test_a_folder_is_searched_to_its_depth_and_marks_are_skipped(data: Path) -> None:
+    # name by name: `more` is before `more-or-less`, though "-" is before "/"
+    assert found(".") == ["a.parquet", "b.parquet", "more/c.parquet", "more/deep/d.PARQUET", "more-or-less/e.pq"]
+    assert found(Path("more")) == ["more/c.parquet", "more/deep/d.PARQUET"]
+    assert found(f"{data.parent}/./{data.name}/more/") == ["more/c.parquet", "more/deep/d.PARQUET"]
+
+
+@pytest.mark.parametrize(
+    ("glob", "names"),
+    [
+        ("*.parquet", ["a.parquet", "b.parquet"]),
+        ("?.parquet", ["a.parquet", "b.parquet"]),
+        ("[b-z]*.parquet", ["b.parquet"]),
+        ("*.txt", ["notes.txt"]),
+        ("*", ["a.parquet", "b.parquet", "more/c.parquet", "more/deep/d.PARQUET", "more-or-less/e.pq"]),
+        ("more*", ["more/c.parquet", "more/deep/d.PARQUET", "more-or-less/e.pq"]),
+        ("*/*.p*q*", ["more/c.parquet", "more-or-less/e.pq"]),
+        ("**/*.parquet", ["a.parquet", "b.parquet", "more/c.parquet"]),
+        ("more/**", ["more/c.parquet", "more/deep/d.PARQUET"]),
+        ("**/deep/*", ["more/deep/d.PARQUET"]),
+        ("m*/deep/d.PARQUET", ["more/deep/d.PARQUET"]),
+        ("_*/*.parquet", ["_temporary/0.parquet"]),
+        (".h*.parquet", [".hidden.parquet"]),
+    ],
+)
+def test_a_glob_stands_for_what_it_matches(data: Path, glob: str, names: list[str]) -> None:
+    assert found(glob) == names
+    assert found(data / glob) == names
+
+
+def test_a_list_keeps_its_order_and_each_path_is_sorted(data: Path) -> None:
+    assert found(["more", "b.parquet", "a*"]) == ["more/c.parquet", "more/deep/d.PARQUET", "b.parquet", "a.parquet"]
+    assert found("notes.txt") == ["notes.txt"]  # named, so whatever its suffix
+    assert found("file://" + str(data / "b.parquet")) == ["b.parquet"]
+    with pytest.raises(DataError, match="list of data files is empty"):
+        found([])
+
+
+def test_a_name_that_looks_like_a_glob_is_itself_first(data: Path) -> None:
+    (data / "[a].parquet").touch()
+    assert found("[a].parquet") == ["[a].parquet"]
+
+
+def test_the_same_file_named_twice_is_an_error(data: Path) -> None:
+    for path in (["a.parquet", "."], ["a.parquet", data / "a.parquet"], ["more/../a.parquet", "a*"]):
+        with pytest.raises(DataError, match="named twice") as caught:
+            found(path)
+        assert (caught.value.where or "").endswith("a.parquet")
+    (data / "link.parquet").symlink_to("a.parquet")
+    with pytest.raises(DataError, match="named twice") as caught:
+        found(".")
+    assert (caught.value.where, caught.value.note) == ("link.parquet", "the first time as a.parquet")
+
+
+def test_links_are_followed_but_not_around(data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "f.parquet").touch()
+    (data / "more" / "link").symlink_to(elsewhere)
+    (elsewhere / "around").symlink_to(data / "more")
+    (data / "more" / "to nothing.parquet").symlink_to("nothing")
+    assert found("more") == ["more/c.parquet", "more/deep/d.PARQUET", "more/link/f.parquet"]
+
+
+def test_folder_names_below_the_root_are_hive_partitions(tmp_path: Path) -> None:
+    for name in ("site=a%2Fb/year=2024/x.parquet", "site=c/year=/x.parquet"):
+        (tmp_path / "k=v" / name).parent.mkdir(parents=True)
+        (tmp_path / "k=v" / name).touch()
+
+    def hive(path: Path) -> list[dict[str, str]]:
+        return [file.hive for file in find_files(path, suffixes=SUFFIXES)]
+
+    assert hive(tmp_path / "k=v") == [{"site": "a/b", "year": "2024"}, {"site": "c", "year": ""}]
+    assert hive(tmp_path / "k=v" / "site=c") == [{"year": ""}]
+    assert hive(tmp_path / "k=v" / "*" / "year=2*") == [{"site": "a/b", "year": "2024"}]
+    assert hive(tmp_path / "k=v" / "site=c" / "year=" / "x.parquet") == [{}]
+
+
+def test_a_path_that_is_not_there_is_named_with_the_nearest(data: Path) -> None:
+    with pytest.raises(DataError, match="no such data file or folder") as caught:
+        found("a.parket")
+    assert caught.value.where == f"a.parket (in {data})"
+    assert caught.value.help == "did you mean `a.parquet`?"
+    with pytest.raises(DataError, match="no such data file or folder") as caught:
+        found(data / "moor" / "deep" / "d.PARQUET")
+    assert (caught.value.note, caught.value.help) == ("the folder moor does not exist", "did you mean `more`?")
+    with pytest.raises(DataError, match="no such data file or folder") as caught:
+        found("moor/*.parquet")
+    assert caught.value.help == "did you mean `more`?"
+    with pytest.raises(DataError, match=r"no \.parquet or \.pq file matches") as caught:
+        found("*.gz")
+    assert caught.value.where == f"*.gz (in {data})"
+
+
+def test_a_stored_file_is_pyarrows_own_and_travels(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = find_files("a.parquet", suffixes=SUFFIXES)[0]
+    assert (file.shown, file.size, file.version) == ("a.parquet", 9, str(os.stat("a.parquet").st_mtime_ns))
+    assert file.identity() == {"path": "a.parquet", "size": 9, "version": file.version}
+    copy: StoredFile = pickle.loads(pickle.dumps(file))
+    assert (copy, hash(copy)) == (file, hash(file))
+    monkeypatch.chdir("/")
+    with copy.open() as opened, copy.open(memory_map=True) as mapped:
+        assert (type(opened), type(mapped)) == (pa.OSFile, pa.MemoryMappedFile)
+        assert opened.read() == mapped.read() == b"a.parquet"
+    (data / "a.parquet").unlink()
+    for memory_map in (False, True):
+        with pytest.raises(DataError, match="a data file is gone") as caught:
+            copy.open(memory_map=memory_map)
+        assert caught.value.where == "a.parquet"
+        assert caught.value.__context__ is None
+
+
+def test_options_without_a_storage_are_an_error(data: Path) -> None:
+    with pytest.raises(DataError, match="`storage` is set, but the data is on this machine"):
+        find_files("a.parquet", suffixes=SUFFIXES, options={"region": "us-east-1"})
+
+
+def test_a_folder_that_may_not_be_read_is_an_error_not_skipped() -> None:
+    script = (
+        "import os, sys; from gdist.data.storage import find_files; from gdist.errors import DataError\n"
+        f"if os.getuid() == 0: os.setuid({NOBODY})\n"
+        "try: find_files(sys.argv[1], suffixes=('.parquet',))\n"
+        "except DataError as error: print(error.what, error.where, sep='\\n')"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        closed = Path(folder) / "closed"
+        closed.mkdir(mode=0)
+        done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, timeout=60)
+        assert done.stdout == f"no permission to read the data\n{closed}\n", done.stderr
+        closed.chmod(0o700)
