@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gdist.data.formats.format import Reader
     from gdist.data.storage import StoredFile
 
-_TABLES = ("parquet", "arrow", "csv", "json_lines")  # modules of gdist/data/formats
+_TABLES = ("parquet", "arrow")  # modules of gdist/data/formats
 
 Progress = Callable[[int, int], None]  # (bytes done, of all), as stored
 

@@ -1,7 +1,7 @@
 """Text in pieces of about a megabyte: whole documents as many as fit, or a part of a longer one (pure).
 
-A longer one is cut between a letter or digit and the space or line end behind it. No pattern by which byte-level encodings cut
-text into words joins the two or looks back, so that the tokens are those of the document as a whole.
+A longer one is cut before a space that follows anything but a space. No pattern by which byte-level encodings cut text into
+words joins the two or looks back, so that the tokens are those of the document as a whole.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 1 << 20
 _SEARCHED_BYTES = 1 << 16  # before a piece's end, for a place to cut
-_WORD_S_END = re.compile(rb".*[0-9A-Za-z\x80-\xff](?=[ \t\n\r\v\f])", re.S)  # the last one: .* takes all and gives back
+_NO_SPACE = rb"[!-~]|[\xc3-\xdf][\x80-\xbf]|[\xe4-\xed][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # and no space of Unicode's
+_WORD_S_END = re.compile(rb".*(?:%b)(?=[ \t])" % _NO_SPACE, re.S)  # the last one: .* takes all, then gives back
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ def piece_of(content: np.ndarray, ends: np.ndarray, start: int, stop: int, place
 
 
 def _cut(text: bytes) -> int:
-    """Where to cut a text that goes on: behind a word and before a space, else between two characters."""
+    """Where to cut a text that goes on: between a word and a space, else between two characters."""
     searched = max(len(text) - _SEARCHED_BYTES, 0)
     found = _WORD_S_END.match(text, searched)
     if found is not None:

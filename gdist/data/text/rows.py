@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from gdist.data.batch import Batch
-from gdist.data.identity import stamps
+from gdist.data.identity import stamps, total
 from gdist.data.source import Column, Rows
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class TextRows(Rows):
         windows = self._windows[rows]  # numpy copies window by window; take() would first copy the whole corpus
         features, target = windows[:, :-1].astype(np.int64), windows[:, 1:].astype(np.int64)
         columns = {"features": torch.from_numpy(features), "target": torch.from_numpy(target)}
-        return Batch(columns, stamp=int(stamps(0, rows).sum()))
+        return Batch(columns, stamp=total(stamps(0, rows)))
 
     def fingerprint(self) -> str:
         """Of the tokens themselves, their windows and the tokenizer."""
@@ -61,6 +61,10 @@ class TextRows(Rows):
         import torch
 
         return dict.fromkeys(("features", "target"), Column((self._context,), torch.int64))
+
+    def place(self, row: int) -> str:
+        first = row * self._stride
+        return f"window {row}, tokens {first} to {first + self._context} of the corpus"
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of tokens, such as a row of a batch or what a model wrote."""
