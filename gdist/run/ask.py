@@ -47,7 +47,7 @@ def order_to(
             help=f'make it again there, and: gdist.{purpose}("{run}", job=job)',
         )
     if out is not None:
-        check_out(Path(out), force=force)
+        check_out(str(out), force=force)
     content = folder.job()
     if data is None:
         check_changes(content.get("job") or {}, [word for word in overrides if word.split("=")[0] in _DIVIDE])

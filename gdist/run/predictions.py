@@ -28,10 +28,10 @@ GROUP_ROWS = 131_072  # written at once: a row group of Parquet, the same wherev
 _HELD_BYTES = 8 << 20  # of a part, in memory
 
 
-def check_out(out: Path, *, force: bool) -> None:
-    """Raises UsageError where ``out`` cannot become a file of predictions; asked before anything is started."""
-    where = f"--out {out}"
-    if "://" in str(out):
+def check_out(path: str, *, force: bool) -> None:
+    """Raises UsageError where ``path`` cannot become a file of predictions; asked before anything is started."""
+    where, out = f"--out {path}", Path(path)
+    if "://" in path:
         raise UsageError("predictions are written to a local file", where=where, help="write it here, then copy it there")
     if out.suffix.lower() not in KINDS:
         ending = f"ends in {out.suffix}" if out.suffix else "has no ending"
@@ -76,19 +76,17 @@ class Parts:
             self._lock = None
 
     def join(self, tables: Iterator[pa.Table]) -> Iterator[int]:
-        """Writes ``tables`` (of one schema) as the file; yields the rows written so far, now and then. Once it has ended the
-        file is there, whole. Raises RunFailed."""
+        """Writes ``tables`` (of one schema) as the file; yields the rows of each piece. Once it has ended the file is there,
+        whole. Raises RunFailed."""
         import pyarrow as pa
 
         aside = self.folder / "whole"
-        rows = 0
         try:
             file: Any = None
             for table in _regrouped(tables):
                 file = file or open_table_file(aside, table.schema, kind=self.out.suffix.lower())
                 file.write(table)
-                rows += table.num_rows
-                yield rows
+                yield table.num_rows
             if file is not None:
                 file.close()
                 sync_file(aside)
