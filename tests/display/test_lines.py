@@ -16,11 +16,12 @@ from gdist.display.failure import print_error
 from gdist.display.plain import PlainDisplay
 from gdist.display.sentences import sentences
 from gdist.display.standing import Standing
+from gdist.display.sentences import sentences
 from gdist.display.summary import summary
 from gdist.errors import GdistError, UsageError, UserCodeError
 from gdist.records import Update
 from gdist.run.folder import RunFolder
-from tests.display.recorded import RUN
+from tests.display.recorded import RUN, started
 
 PLAIN = """\
 digits in runs/digits: 37,770 parameters, 1,437 samples (360 to validate), 240 steps in 20 epochs
@@ -143,6 +144,14 @@ digits is done: 240 steps, 20 epochs
   run folder       runs/digits
   to go on         gdist resume digits epochs=40"""
     )
+
+
+def test_test_data_is_spoken_of_at_the_beginning_and_in_the_summary(standing: Standing, run: RunFolder) -> None:
+    lines = summary(result(run_dir=str(run.path), test={"loss": 0.0621, "accuracy": 0.88}), standing)
+    assert lines[6:8] == ["  test loss        0.0621", "  test accuracy    0.8800"]
+    assert sentences(started(test_samples=180)) == [
+        "digits in runs/digits: 37,770 parameters, 1,437 samples (360 to validate, 180 to test), 240 steps in 20 epochs"
+    ]
 
 
 def test_the_summary_of_a_stopped_run_says_why_and_from_where_it_goes_on(standing: Standing, run: RunFolder) -> None:
