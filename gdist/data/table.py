@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gdist.data.storage import StoredFile
     from gdist.data.table_rows import TableRows
 
+_NO_SECRET = ("anonymous", "endpoint_override", "region", "scheme", "project", "endpoint_url", "anon")
+
+
 class Columns(Source):
     """``features`` always has a dimension after the rows; ``target`` and extra tensors of one column named alone have none."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gdist.engine.batches import Batches, Load, Transform
 from gdist.engine.buffers import MovingBuffers, keeping_buffers
 from gdist.engine.collective import Collective
 from gdist.engine.control import Control
@@ -54,8 +55,8 @@ Part = DescendPart | GatherPart
 
 
 class Engine:
-    """One worker's share of every step of a run. ``load(epoch, start, stop)`` gives batches; ``moving``: the buffers that
-    forward changes; ``exact``: sums along the fixed tree."""
+    """One worker's share of every step of a run. ``load(epoch, start, stop)`` gives samples, ``transform`` changes them;
+    ``moving``: the buffers that forward changes; ``exact``: sums along the fixed tree."""
 
     def __init__(
         self,
@@ -63,7 +64,8 @@ class Engine:
         parts: Sequence[Part],
         *,
         plan: Plan,
-        load: Callable[[int, int, int], Any],
+        load: Load,
+        transform: Transform | None = None,
         precision: Precision,
         device: torch.device,
         seed: int = 0,
@@ -75,7 +77,7 @@ class Engine:
         self.plan = plan
         self.collective: Collective | None = None
         self._parts = parts
-        self._load = load
+        self.batches = Batches(load, transform=transform, seed=seed, device=device, several=len(parts) > 1)
         self._precision = precision
         self._streams = Streams(seed, device)
         self._seed = seed
@@ -148,7 +150,7 @@ class Engine:
             def gather(step: int, **told: Any) -> StepResult:
                 return gather_step(
                     step, phase=part.phase, module=self.replica.module, number=number, plan=self._unmerged, **place,
-                    load=self._load, streams=self._streams, seed=self._seed, sums=gathered, control=control, **told,
+                    load=self.batches.load, streams=self._streams, seed=self._seed, sums=gathered, control=control, **told,
                 )  # fmt: skip
 
             return gather
@@ -160,7 +162,7 @@ class Engine:
 
         def descend(step: int, **told: Any) -> StepResult:
             return train_step(
-                step, plan=self.plan, **place, load=self._load, loss=part.phase.loss, streams=self._streams,
+                step, plan=self.plan, **place, load=self.batches.load, loss=part.phase.loss, streams=self._streams,
                 precision=self._precision, buffers=self._buffers, sums=sums, control=control, update=part.update,
                 phase=number, **told,
             )  # fmt: skip

@@ -17,7 +17,7 @@ from gdist.engine.buffers import keeping_buffers
 from gdist.engine.collective import Collective
 from gdist.engine.control import Control
 from gdist.engine.flat import Layout
-from gdist.engine.plan import Plan
+from gdist.engine.plan import Cut, Pass, Plan
 from gdist.engine.step import Clock, StepResult
 from gdist.engine.streams import Streams, mix
 from gdist.engine.tree import TreeSum
@@ -86,7 +86,7 @@ def gather_step(
     plan: Plan,
     rank: int,
     size: int,
-    load: Callable[[int, int, int], Any],
+    load: Callable[[Cut, Pass], Any],
     streams: Streams,
     seed: int,
     sums: GatherSums,
@@ -101,7 +101,7 @@ def gather_step(
     control.open(cut, phase=number, wishes=wishes, weights_hash=weights_hash)
     sums.open(cut.micro_batches)
     for share in plan.passes(cut, rank=rank, size=size):
-        batch = load(cut.epoch, share.start, share.stop)
+        batch = load(cut, share)
         clock.mark("data")
         control.read(share, stamp=batch.stamp, used=batch.rows, bad=batch.bad)
         if not batch.rows:  # all of them bad

@@ -20,7 +20,7 @@ from torch import Tensor
 from gdist.engine.buffers import MovingBuffers
 from gdist.engine.control import Control
 from gdist.engine.gradients import FlatGradients
-from gdist.engine.plan import Plan
+from gdist.engine.plan import Cut, Pass, Plan
 from gdist.engine.precision import Precision
 from gdist.engine.streams import Streams
 from gdist.engine.update import Update, decide
@@ -71,7 +71,7 @@ def train_step(
     plan: Plan,
     rank: int,
     size: int,
-    load: Callable[[int, int, int], Any],
+    load: Callable[[Cut, Pass], Any],
     loss: Callable[[Any], Loss | Tensor],
     streams: Streams,
     precision: Precision,
@@ -83,8 +83,8 @@ def train_step(
     wishes: int = 0,
     weights_hash: int | None = None,
 ) -> StepResult:
-    """Step ``step``, as worker ``rank`` of ``size``. ``load(epoch, start, stop)`` gives a batch of the epoch's positions
-    [start, stop) with its number of ``rows``. Raises PeerLost, ReplicasDiffer, or what the user's loss raises; then nothing
+    """Step ``step``, as worker ``rank`` of ``size``. ``load(cut, share)`` gives the samples of one pass, a batch with
+    its number of ``rows``. Raises PeerLost, ReplicasDiffer, or what the user's loss raises; then nothing
     has changed."""
     clock = Clock()
     cut = plan.cut(step)
@@ -94,7 +94,7 @@ def train_step(
     sums.open(cut.micro_batches)
 
     for share in shares:
-        batch = load(cut.epoch, share.start, share.stop)
+        batch = load(cut, share)
         clock.mark("data")
         control.read(share, stamp=batch.stamp, used=batch.rows, bad=batch.bad)
         if not batch.rows:  # all of them bad

@@ -9,7 +9,7 @@ job is made, before anything trains.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -23,7 +23,7 @@ from gdist.optim import AdamW, Optimizer, as_optimizer
 from gdist.schedule import Constant, Schedule, as_schedule
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
     from gdist.data.batch import Batch
     from gdist.task.task import Loss, Task
@@ -43,9 +43,10 @@ if TYPE_CHECKING:
     MakeModel = Callable[..., nn.Module]
     LossFunction = Callable[[Any, Batch], Tensor | Loss]
     Predict = Callable[[Any, Batch], Tensor]
+    TransformFunction = Callable[[Batch, Generator], Batch | Mapping[str, Tensor]]
     TaskClass = type[Task]
 else:  # what pydantic can see without importing torch; ``takes`` looks closer
-    MakeModel = LossFunction = Predict = Callable[..., Any]
+    MakeModel = LossFunction = Predict = TransformFunction = Callable[..., Any]
     TaskClass = type[Any]
     OptimizerField = Annotated[Optimizer, BeforeValidator(as_optimizer)]
     ScheduleField = Annotated[Schedule, BeforeValidator(as_schedule)]
@@ -85,6 +86,11 @@ class Job(Description):
     )
     test: Annotated[Any, BeforeValidator(takes.test)] = Field(
         default=None, description="data, or a share of the training rows to hold out, for one evaluation at the end"
+    )
+    transform: Annotated[TransformFunction | None, BeforeValidator(takes.transform)] = Field(
+        default=None,
+        description="function transform(batch, rng) -> batch, for augmentation: of tensors, whole columns at a time; training "
+        "only; rng is a torch.Generator of the micro-batch's own",
     )
     shuffle: bool = Field(default=True, description="a new order each epoch, a function of seed, epoch and position")
     batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = Field(

@@ -75,6 +75,10 @@ def predict(value: Any) -> Any:
     return _of_two(value, "predict")
 
 
+def transform(value: Any) -> Any:
+    return _of_two(value, "transform", "batch, rng")
+
+
 def task(value: Any) -> Any:
     """A class with a ``cycle``; an object belongs to one process."""
     if value is None or (isinstance(value, type) and callable(getattr(value, "cycle", None))):
@@ -182,12 +186,12 @@ def _several(value: Any, what: str) -> list[Any]:
     raise Wrong(f"must be a list of {what}, not {shown(value)}")
 
 
-def _of_two(value: Any, what: str) -> Any:
-    """The function, if it can be called with a model and a batch."""
+def _of_two(value: Any, what: str, takes: str = "model, batch") -> Any:
+    """The function, if it can be called with two things."""
     if value is None:
         return value
     if not callable(value):
-        raise Wrong(f"must be a function {what}(model, batch), not {shown(value)}")
+        raise Wrong(f"must be a function {what}({takes}), not {shown(value)}")
     try:
         signature = inspect.signature(value)
     except (TypeError, ValueError):
@@ -196,7 +200,7 @@ def _of_two(value: Any, what: str) -> Any:
         signature.bind(None, None)
     except TypeError:
         title = getattr(value, "__name__", type(value).__name__)
-        raise Wrong(f"must take (model, batch): {title}{signature} does not") from None
+        raise Wrong(f"must take ({takes}): {title}{signature} does not") from None
     return value
 
 

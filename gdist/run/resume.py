@@ -16,6 +16,7 @@ FIXED = {  # field -> why it cannot change in the middle of a run
     "model_args": "the saved weights are those of the model it had",
     "task": "the saved state is that of the task it had",
     "data": "the saved position counts the rows of the data it had",
+    "transform": "the samples that the saved state comes from were changed by it",
     "shuffle": "the saved position is one in the order it had",
     "seed": "the order of the samples and all random numbers follow from it",
     "batch_size": "the saved step counts batches of the size it had",

@@ -110,6 +110,7 @@ def build(job: Job) -> Built:
         parts,
         plan=plan,
         load=feed.take,
+        transform=job.transform,
         precision=precision,
         device=device,
         seed=job.seed,

@@ -37,7 +37,7 @@ def _one_step(model: nn.Module, batch: Batch, *, exact: bool = False, clip: floa
         plan=Plan(batch.rows, batch_size=batch.rows, micro_batches=3),
         rank=0,
         size=1,
-        load=lambda epoch, start, stop: batch.slice(start, stop),
+        load=lambda cut, share: batch.slice(share.start, share.stop),
         loss=lambda b: nn.functional.mse_loss(model(b.features), b.target),
         streams=Streams(0, CPU),
         precision=Precision("fp32", CPU),

@@ -1,0 +1,71 @@
+"""A pass's samples: loaded, changed by the job's transform micro-batch by micro-batch, and kept for a step's later phases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Generator
+
+from gdist.data.batch import Batch
+from gdist.engine.plan import Cut, Pass
+from gdist.engine.streams import mix
+from gdist.errors import JobError
+
+Load = Callable[[int, int, int], Batch]
+Transform = Callable[[Batch, Generator], Batch | Mapping[str, Any]]
+
+_TRANSFORM = -2  # takes the place of a phase: the same numbers in all phases of a step
+
+
+class Batches:
+    """``load(epoch, start, stop)``: the samples at these positions. ``several``: whether a step has more than one phase,
+    which then see the same batches; they are loaded once."""
+
+    def __init__(self, load: Load, *, transform: Transform | None, seed: int, device: torch.device, several: bool) -> None:
+        self._load = load
+        self._transform = transform
+        self._seed = seed
+        self._rng = Generator(device=device)
+        self._several = several
+        self._kept: dict[tuple[int, int, int], Batch] = {}  # of the step under way
+        self._step = -1
+
+    def load(self, cut: Cut, share: Pass) -> Batch:
+        """The samples of one pass of a step. Raises JobError where the transform gives no batch of as many rows."""
+        if not self._several:
+            return self._make(cut, share)
+        if cut.step != self._step:
+            self._kept.clear()
+            self._step = cut.step
+        key = (cut.epoch, share.start, share.stop)
+        if key not in self._kept:
+            self._kept[key] = self._make(cut, share)
+        kept = self._kept[key]
+        return Batch(dict(kept.columns), stamp=kept.stamp, bad=kept.bad)
+
+    def _make(self, cut: Cut, share: Pass) -> Batch:
+        if self._transform is None:
+            return self._load(cut.epoch, share.start, share.stop)
+        parts = []
+        for i in range(share.first, share.first + share.count):
+            batch = self._load(cut.epoch, cut.bounds[i], cut.bounds[i + 1])
+            parts.append(self.transformed(batch, step=cut.step, micro_batch=i) if batch.rows else batch)
+        return parts[0] if len(parts) == 1 else Batch.joined(parts)
+
+    def transformed(self, batch: Batch, *, step: int, micro_batch: int) -> Batch:
+        """``batch`` changed by the job's transform, with the random numbers of this micro-batch."""
+        if self._transform is None:
+            return batch
+        changed = self._transform(batch, self._rng.manual_seed(mix(self._seed, step, _TRANSFORM, micro_batch)))
+        columns = dict(changed.columns if isinstance(changed, Batch) else changed) if changed is not None else {}
+        rows = {name: len(column) if hasattr(column, "shape") else None for name, column in columns.items()}
+        if not columns or set(rows.values()) != {batch.rows}:
+            got = ", ".join(f"`{name}` of {n} rows" for name, n in rows.items()) or "nothing"
+            raise JobError(
+                f"the transform gave {got} for a batch of {batch.rows} rows",
+                where="transform(batch, rng)",
+                help="return a Batch, or a dict of tensors by name, with as many rows as it got",
+            )
+        return Batch(columns, stamp=batch.stamp, bad=batch.bad)
