@@ -5,7 +5,6 @@ Frozen and JSON; floats keep every bit (their shortest repr). Applied to whole c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -45,9 +44,9 @@ class LearnedColumn:
     @cached_property
     def categories(self) -> pa.Array:
         """The vocabulary as Arrow's array, made once."""
-        import pyarrow as pa
+        from gdist.data.learned.values import sorted_values
 
-        return pa.array(list(self.vocabulary or ()), type=None if self.vocabulary else pa.string())
+        return sorted_values(self.vocabulary or ())  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -135,10 +134,3 @@ def _column(content: Mapping[str, Any]) -> LearnedColumn:
     rule = Rule(**parts.pop("rule"))
     statistics = parts.pop("statistics", {})
     return LearnedColumn(rule=rule, statistics=statistics, **{key: tuple(value) for key, value in parts.items()})
-
-
-def scaling(scale: str, *, mean: float, variance: float, least: float, most: float) -> tuple[float, float]:
-    """(shift, factor) of one number of a row. A constant has factor 1, as in scikit-learn."""
-    if scale == "standardize":
-        return mean, 1.0 if least == most else 1.0 / math.sqrt(variance)
-    return least, 1.0 if least == most else 1.0 / (most - least)

@@ -1,7 +1,7 @@
 """What is to be learned of which column before a model can train: fill values, scales, vocabularies.
 
 A recipe is a pure function of the schema and of the job's words (``scale``, ``fill``, ``indicators``, ``categories``): it
-touches no data. Text and dictionary columns are categories by themselves, others where ``categories`` names them.
+touches no data. A target of text is a category by itself, other columns are where ``categories`` names them.
 A word given alone is for the features ("drop" for every column used); a dict says it column by column.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Scale = Literal["standardize", "minmax"]
 FillWord = Literal["mean", "median", "most_frequent", "drop"]
 Value = bool | int | float | str
-Kind = Literal["number", "category"]
+Kind = Literal["number", "category", "other"]  # other: neither, such as text that no one named a category, or images
 
 SCALES: tuple[str, ...] = get_args(Scale)
 FILLS: tuple[str, ...] = get_args(FillWord)
@@ -98,7 +98,8 @@ class Recipe:
             )
         for name in gaps if indicators else ():
             rules[name] = replace(rules[name], indicator=True)
-        return cls({name: rule for name, rule in rules.items() if rule != Rule(name=name, kind="number", width=rule.width)})
+        plain = {name: Rule(name=name, kind=rule.kind, width=rule.width) for name, rule in rules.items()}
+        return cls({name: rule for name, rule in rules.items() if rule.kind == "category" or rule != plain[name]})
 
     @property
     def empty(self) -> bool:
@@ -129,12 +130,16 @@ def _plain(field: pa.Field, *, named: bool, target: bool, where: str) -> Rule:
     kind, width = field.type, 1
     while is_.is_fixed_size_list(kind):
         kind, width = kind.value_type, width * kind.list_size
-    category = named or is_.is_string(kind) or is_.is_large_string(kind) or is_.is_dictionary(kind)
-    if category and width > 1:
-        raise DataError(f"column `{field.name}` holds lists of categories", where=where, help="make it a column an element")
-    return Rule(name=field.name, kind="category", target=target) if category else Rule(
-        name=field.name, kind="number", width=width
-    )  # fmt: skip
+    text = is_.is_string(kind) or is_.is_large_string(kind) or is_.is_dictionary(kind)
+    number = is_.is_integer(kind) or is_.is_floating(kind) or is_.is_boolean(kind)
+    if not named and not (target and text):
+        return Rule(name=field.name, kind="number" if number else "other", width=width)
+    if width > 1 or not (text or number):
+        what, help = (
+            ("lists of categories", "make each element a column") if width > 1 else (str(field.type), "write it as text")
+        )
+        raise DataError(f"column `{field.name}` holds {what}, which have no codes", where=where, help=help)
+    return Rule(name=field.name, kind="category", target=target)
 
 
 def _by_column(
@@ -172,15 +177,15 @@ def _by_column(
 
 def _objection(what: str, word: Any, rule: Rule) -> str | None:
     """Why a column cannot be scaled or filled so; None if it can."""
+    if rule.kind == "other":
+        return f"`{rule.name}` holds no numbers, and `categories` does not name it"
     category = f"`{rule.name}` is a category"
     if what == "scale":
         if word not in SCALES:
             return f"the words are {', '.join(map(repr, SCALES))}"
         return f"{category}, whose codes are no measure" if rule.kind == "category" else None
     if word in FILLS and isinstance(word, str):
-        return (
-            f"{category}; it has a most_frequent value only" if word in ("mean", "median") and rule.kind == "category" else None
-        )
+        return f"{category}, which has no {word}" if word in ("mean", "median") and rule.kind == "category" else None
     if isinstance(word, str) and rule.kind == "number":
         return f"`{rule.name}` holds numbers; the words are {_WORDS}, or a number"
     if isinstance(word, float) and not math.isfinite(word):

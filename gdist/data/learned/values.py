@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -95,3 +96,15 @@ def is_number(kind: pa.DataType) -> bool:
     while is_.is_fixed_size_list(kind):
         kind = kind.value_type
     return bool(is_.is_integer(kind) or is_.is_floating(kind) or is_.is_boolean(kind))
+
+
+def sorted_values(values: Sequence[bool] | Sequence[float] | Sequence[str]) -> pa.Array:
+    """Values of one kind as Arrow's array, without pandas; text where there is none."""
+    import numpy as np
+    import pyarrow as pa
+
+    if values and not isinstance(values[0], str):
+        return to_arrow(np.asarray(values))
+    encoded = [str(value).encode() for value in values]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))

@@ -1,0 +1,89 @@
+"""The statistics pass: what a recipe asks for is learned from the training rows, once, by all workers together.
+
+Its parts are the data's row groups; worker r reads its share of them. Moments are merged along the engine's fixed tree, counts
+are united by value: what is learned has the same bits at any number of workers, and so has the error where rows are unusable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gdist.data.learned import moments
+from gdist.data.learned.conclude import conclude
+from gdist.data.learned.learned import Learned
+from gdist.data.learned.recipe import Recipe
+from gdist.data.learned.statistics import Share, TrainingRows, moments_of
+from gdist.engine.collective import Collective
+from gdist.engine.collective.share import share_bytes
+from gdist.engine.gather import GatherSums
+from gdist.engine.plan import owned
+from gdist.errors import GdistError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+_AHEAD = 2  # row groups that are read while one is counted
+
+Group = tuple["pa.Table", str, "int | np.ndarray"]
+
+
+def learn(
+    rows: TrainingRows,
+    recipe: Recipe,
+    collective: Collective,
+    *,
+    skip_bad: bool = False,
+    device: torch.device | None = None,
+) -> Learned:
+    """What ``recipe`` asks for, the same on every worker. All workers must call it, with the same rows and recipe.
+
+    ``skip_bad``: rows with unusable values are not learned from; else they are a DataError, which counts them over all of the
+    data, names the column and says where the first is. ``device``: of the collective's tensors.
+    """
+    if recipe.empty:
+        return Learned.nothing(recipe)
+    share = Share(recipe, skip_bad=skip_bad)
+    nothing = _tensors(moments.neutral(share.elements), device)
+    sums = GatherSums(nothing, collective, control=1, merge=moments.merge)
+    parts = owned(len(rows.groups), rank=collective.rank, size=collective.size)
+    sums.open(max(len(rows.groups), 1))
+    done = parts.start
+    if not len(rows.groups) and collective.rank == 0:
+        sums.add(nothing, part=0)
+    try:
+        for (table, where, first_row), part in zip(_read_ahead(rows, recipe.columns, parts), parts, strict=True):
+            found = share.contribute(table, part=part, where=where, first_row=first_row)
+            sums.add(_tensors(found, device), part=part)
+            done += 1
+    except GdistError as error:  # the others wait: what went wrong is told to all, who then end alike
+        share.trouble.raised(error, part=done)
+        for part in range(done, parts.stop):
+            sums.add(nothing, part=part)
+    totals = sums.reduce()
+    counts = share.united(share_bytes(collective, share.to_bytes(), device=device))
+    return conclude(recipe, moments_of({name: total.cpu() for name, total in totals.items()}, share.rules), counts)
+
+
+def _read_ahead(rows: TrainingRows, columns: tuple[str, ...], parts: range) -> Iterator[Group]:
+    """The row groups in order, the next ones read by a thread of their own."""
+    with ThreadPoolExecutor(1, thread_name_prefix="gdist-statistics") as reader:
+        waiting: list[Future[Group]] = []
+        try:
+            for part in parts:
+                waiting.append(reader.submit(rows.read_group, part, columns))
+                if len(waiting) > _AHEAD:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _tensors(found: dict[str, Any], device: torch.device | None) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(values).to(device) for name, values in found.items()}

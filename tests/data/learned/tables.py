@@ -1,0 +1,53 @@
+"""Tables in row groups, as the statistics pass reads them: in memory, with rows that are not for training left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from gdist.data.learned import Learned, Recipe
+
+
+class TableInGroups:
+    """``table`` cut into groups of ``rows``; ``training``: which rows are learned from (all if not given)."""
+
+    def __init__(self, table: pa.Table, *, rows: int, training: np.ndarray | None = None) -> None:
+        self._table, self._rows, self._training = table, rows, training
+        self.schema = table.schema
+        self.groups = range(-(-len(table) // rows))
+
+    def read_group(self, i: int, columns: Sequence[str]) -> tuple[pa.Table, str, int | np.ndarray]:
+        start = i * self._rows
+        group = self._table.slice(start, self._rows).select(list(columns))
+        if self._training is None:
+            return group, f"t.parquet, row group {i}", start
+        kept = np.flatnonzero(self._training[start : start + self._rows])
+        return group.take(pa.array(kept)), f"t.parquet, row group {i}", kept + start
+
+
+def learned(
+    table: pa.Table, *, rows: int = 100, training: np.ndarray | None = None, skip_bad: bool = False, **said: object
+) -> Learned:
+    """What one worker learns."""
+    from gdist.engine.collective import Alone
+    from gdist.worker.learn import learn
+
+    source = TableInGroups(table, rows=rows, training=training)
+    return learn(source, Recipe.of(table.schema, **said), Alone(), skip_bad=skip_bad)  # type: ignore[arg-type]
+
+
+def tensor(learned: Learned, table: pa.Table, columns: Sequence[str]) -> np.ndarray:
+    """The columns as the model sees them: converted, scaled, indicators at the end; float64, shape (rows, width)."""
+    parts, indicators = [], {}
+    for name in columns:
+        values, bad, missing = learned.convert(name, table.column(name), where="t.parquet")
+        assert bad is None
+        while pa.types.is_fixed_size_list(values.type):
+            values = values.flatten()
+        parts.append(values.to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(table), -1))
+        indicators[name] = np.zeros(len(table)) if missing is None else missing
+    found = np.concatenate([*parts, *(indicators[name][:, None] for name in learned.indicators(columns))], axis=1)
+    affine = learned.affine(columns, [part.shape[1] for part in parts])
+    return found if affine is None else (found - affine[0]) * affine[1]
