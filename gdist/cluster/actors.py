@@ -41,7 +41,8 @@ class Actors:
         self._run_id = run_id
         made = {name: each for name in ("job", "data") if not isinstance(each := getattr(order, name), str | None)}
         self._made = pack_job(made) if made else None
-        self._order = replace(order, **dict.fromkeys(made), page_dir=str(scratch_path(run_id)))
+        unmade: dict[str, Any] = dict.fromkeys(made)
+        self._order = replace(order, **unmade, page_dir=str(scratch_path(run_id)))
         self._group: Any = None
         self._workers: list[Any] = []
         self._held: list[int] = []  # descriptors: the scratch folder's lock, the workers' pipes
