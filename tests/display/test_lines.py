@@ -16,7 +16,6 @@ from gdist.display.failure import print_error
 from gdist.display.plain import PlainDisplay
 from gdist.display.sentences import sentences
 from gdist.display.standing import Standing
-from gdist.display.sentences import sentences
 from gdist.display.summary import summary
 from gdist.errors import GdistError, UsageError, UserCodeError
 from gdist.records import Update
