@@ -98,7 +98,7 @@ def train(
             job_file=str(job) if is_file else None, job=None if is_file else job, overrides=tuple(overrides),
             runs_root=str(runs), run_dir=str(run_dir) if run_dir is not None else None, name=name,
         )  # fmt: skip
-    result = _watched(order, workers=workers, address=address, local=local, show=show)
+    result = watched(order, workers=workers, address=address, local=local, show=show)
     known = {each.name for each in dataclasses.fields(Result)} - {"path"}
     return Result(path=Path(result["run_dir"]), **{key: value for key, value in result.items() if key in known})
 
@@ -113,7 +113,7 @@ def launch(
     interrupt: Interrupt,
     verbose: bool = False,
 ) -> dict[str, Any]:
-    """Trains ``order`` here or on Ray; returns the contents of result.json. Raises GdistError, UsageError at once."""
+    """Does what ``order`` asks here or on Ray; returns the contents of result.json. Raises GdistError, UsageError at once."""
     if workers is not None and workers < 1:
         raise UsageError(f"there cannot be {workers} workers", where=f"--workers {workers}", help="one is the least")
     if local:
@@ -124,11 +124,15 @@ def launch(
 
         return train_local(order, watch=watch, interrupt=interrupt)
     from gdist.cluster.driver import train_on_ray
+    from gdist.run.predictions import discard
 
-    found: dict[str, Any] = train_on_ray(
-        order, workers=workers, address=address, watch=watch, interrupt=interrupt, verbose=verbose
-    )
-    return found
+    try:
+        found: dict[str, Any] = train_on_ray(
+            order, workers=workers, address=address, watch=watch, interrupt=interrupt, verbose=verbose
+        )
+        return found
+    finally:
+        discard(order.out)  # what a killed worker has left
 
 
 def resume_order(
@@ -173,7 +177,7 @@ def resume_order(
     )
 
 
-def _watched(
+def watched(
     order: Order, *, workers: int | None, address: str | None, local: bool, show: Show | Watch | bool | None
 ) -> dict[str, Any]:
     """``launch`` with a display and with Ctrl-C taken. Raises KeyboardInterrupt where Ctrl-C has left no result."""

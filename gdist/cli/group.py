@@ -17,6 +17,8 @@ from gdist.errors import UsageError
 VERBS = {  # name -> (one line, module)
     "train": ("Train here; Ctrl-C once: checkpoint and stop, twice: stop now", "gdist.cli.train"),
     "resume": ("Go on with a run from its newest good checkpoint", "gdist.cli.resume"),
+    "evaluate": ("Loss and metrics of a trained run, on its held-out rows or others", "gdist.cli.evaluate"),
+    "predict": ("What a trained run says of each row, as a file", "gdist.cli.predict"),
     "check": ("Say what would run, and what is wrong with it, without training", "gdist.cli.check"),
 }
 _WIDTH = 80

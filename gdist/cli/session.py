@@ -29,7 +29,7 @@ _OPTIONS = (
 
 
 def options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that a training verb has."""
+    """The options of a verb that has workers."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -38,8 +38,9 @@ def options(function: Callable[..., Any]) -> Callable[..., Any]:
 def follow(
     order: Order, *, workers: int | None, local: bool, address: str | None, as_json: bool, plain: bool, verbose: bool
 ) -> int:
-    """Trains ``order`` and shows it; the exit code."""
+    """Does what ``order`` asks and shows it; the exit code."""
     from gdist.api import launch
+    from gdist.display.answer import answer
     from gdist.display.attend import attending
     from gdist.display.signals import GRACE_S
     from gdist.display.summary import summary
@@ -51,7 +52,7 @@ def follow(
 
     def at_once(signals: object) -> None:
         if local or not ended.wait(GRACE_S):  # a driver ends its workers first
-            _leave_now(display)
+            _leave_now(display, order)
 
     result: dict[str, Any] = {}
     try:
@@ -64,7 +65,7 @@ def follow(
     except GdistError as error:
         if not interrupt.now.is_set():
             print_error(error, verbose=verbose, next_step=_next_step(display))
-            return exit_code(error, began=display.standing.run is not None)
+            return exit_code(error, began=display.standing.began)
     except (KeyboardInterrupt, BdbQuit):  # out of a debugger
         interrupt.now.set()
     finally:
@@ -73,7 +74,7 @@ def follow(
         _say_interrupted(display)
         return INTERRUPTED
     if not as_json:
-        click.echo("\n".join(summary(result, display.standing)))
+        click.echo("\n".join(summary(result, display.standing) if order.purpose == "train" else answer(result)))
     return DONE if result["status"] == "done" else STOPPED
 
 
@@ -84,8 +85,11 @@ def start_sooner() -> None:
     import_compiler_late()
 
 
-def _leave_now(display: Display) -> None:
+def _leave_now(display: Display, order: Order) -> None:
     """From the signals' thread, while the main one is busy: no clean-up that could wait for it."""
+    from gdist.run.predictions import discard
+
+    discard(order.out)
     closing = threading.Thread(target=display.close, daemon=True)
     closing.start()
     closing.join(1.0)

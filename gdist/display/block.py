@@ -16,7 +16,7 @@ import itertools
 from rich.text import Text
 
 from gdist.display import words
-from gdist.display.sentences import label
+from gdist.display.sentences import label, row_words
 from gdist.display.standing import Evaluated, Standing
 
 QUIET_S = 5.0  # without a step, after which the block says so
@@ -29,7 +29,9 @@ def draw(
     standing: Standing, *, width: int, now: float, begun: float, note: str | None = None, unicode: bool = True
 ) -> list[Text]:
     """The block's lines, each at most ``width`` columns. ``now``, ``begun`` (of the command): wall clock, s."""
-    if standing.step <= standing.begun_at:
+    if standing.rows_of is not None:
+        lines = [Text(f" {row_words(standing)}"), _bar(standing.share_done, width, unicode)]
+    elif standing.step <= standing.begun_at:
         what = "getting ready" if standing.run is None else f"{standing.run}: first step"
         lines = [Text(f" {what}  {words.duration(now - begun)}", style="dim")]
     else:

@@ -20,7 +20,7 @@ class JsonDisplay:
     def __call__(self, update: Update) -> None:
         self.standing.take(update)
         said = [event("output", worker=update.worker, text=text) for text in update.output]
-        steps = [_as_event(line) for line in update.lines if line.get("kind") == "step"]  # an evaluation is an event already
+        steps = [_as_event(line) for line in update.lines if line.get("kind") != "evaluation"]  # which is an event already
         self._output.write(sorted([*said, *steps, *update.events], key=lambda each: float(each["time"])))
 
     def say(self, text: str) -> None:
@@ -32,4 +32,4 @@ class JsonDisplay:
 
 
 def _as_event(line: dict[str, Any]) -> dict[str, Any]:
-    return {"event": "step", **{key: value for key, value in line.items() if key != "kind"}}
+    return {"event": line["kind"], **{key: value for key, value in line.items() if key != "kind"}}

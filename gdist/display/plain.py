@@ -12,7 +12,7 @@ import time
 from typing import TextIO
 
 from gdist.display import words
-from gdist.display.sentences import label, sentences
+from gdist.display.sentences import label, row_words, sentences
 from gdist.display.standing import Evaluated, Standing
 from gdist.records import Update
 
@@ -39,9 +39,10 @@ class PlainDisplay:
         for event in update.events:
             for text in sentences(event):
                 self._print(text)
-        if self.standing.step > self.standing.begun_at and self._is_due():
+        under_way = self.standing.step > self.standing.begun_at or 0 < self.standing.rows < (self.standing.rows_of or 0)
+        if under_way and self._is_due():
             self._step_at, self._step_share = time.monotonic(), self.standing.share_done or 0.0
-            self._print(step_words(self.standing))
+            self._print(step_words(self.standing) if self.standing.rows_of is None else row_words(self.standing))
         if any(line.get("kind") == "evaluation" for line in update.lines):
             self._waiting = self.standing.evaluated
             if time.monotonic() - self._evaluation_at >= EVALUATION_EVERY_S:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gdist.display import words
+from gdist.display.standing import Standing
 
 
 def sentences(event: dict[str, Any]) -> list[str]:
@@ -12,6 +13,8 @@ def sentences(event: dict[str, Any]) -> list[str]:
     name = event.get("event")
     if name == "started":
         return [_started(event)]
+    if name == "opened":
+        return [f"{event['run']} by {event['weights']}, on {event['data']}: {words.plural(event['samples'], 'row')}"]
     if name == "generation" and event.get("reason") not in (None, "start"):
         return [f"generation {event.get('generation')}: {words.plural(event.get('workers', 0), 'worker')}; {event['reason']}"]
     if name == "checkpoint" and event.get("error"):
@@ -24,6 +27,17 @@ def sentences(event: dict[str, Any]) -> list[str]:
     if name == "explained":
         return [f"note: {event.get('text')}"]
     return []
+
+
+def row_words(standing: Standing) -> str:
+    """How far a trained run has come with the rows that it is asked about, as one line."""
+    parts = [f"{standing.rows:,} of {words.plural(standing.rows_of or 0, 'row')}", f"{standing.share_done or 0:.0%}"]
+    if (pace := standing.samples_per_s()) is not None:
+        parts.append(f"{words.count(pace)} rows/s")
+    parts.append(words.plural(standing.workers or 1, "worker"))
+    if (left := standing.seconds_left()) is not None:
+        parts.append(f"{words.duration(left)} left")
+    return "  ".join(parts)
 
 
 def label(name: str) -> str:

@@ -38,6 +38,9 @@ class Standing:
     total_steps: int | None = None
     epochs: int | None = None
 
+    rows_of: int | None = None  # of data that a trained run is asked about, rather than trained
+    rows: int = 0  # of them done
+
     begun_at: int = 0  # the step this session began at
     step: int = 0
     epoch: int = 0
@@ -60,7 +63,10 @@ class Standing:
         """Notes what an update says. Its lines were measured before its events happened."""
         for line in update.lines:
             self.workers = line.get("workers", self.workers)
-            if line.get("kind") == "step":
+            if line.get("kind") == "progress":
+                self._take_samples(float(line["time"]), int(line["rows"]) - self.rows)
+                self.rows = int(line["rows"])
+            elif line.get("kind") == "step":
                 self._take_step(line)
             elif line.get("kind") == "evaluation":
                 self._take_evaluation(line)
@@ -73,6 +79,8 @@ class Standing:
             for key in _STARTED:
                 setattr(self, key, event.get(key))
             self.step = self.begun_at = int(event.get("step") or 0)
+        elif name == "opened":
+            self.rows_of, self.workers = event.get("samples"), event.get("workers")
         elif name == "generation":
             self.workers = event.get("workers", self.workers)
         elif name == "skipped_step":
@@ -87,13 +95,16 @@ class Standing:
             self.loss, self.grad_norm = line.get("loss"), line.get("grad_norm")
         self.log = line.get("log") or {}
         self.last_step_time = time = float(line["time"])
-        self._recent.append((time, int(line.get("samples") or 0)))
-        while len(self._recent) > 2 and time - self._recent[0][0] > _WINDOW_S:
-            self._recent.popleft()
+        self._take_samples(time, int(line.get("samples") or 0))
         if self.loss is not None and (self.step - self.begun_at - 1) % self._every == 0:
             self.curve.append(self.loss)
             if len(self.curve) >= _CURVE:
                 self.curve, self._every = self.curve[::2], self._every * 2
+
+    def _take_samples(self, time: float, samples: int) -> None:
+        self._recent.append((time, samples))
+        while len(self._recent) > 2 and time - self._recent[0][0] > _WINDOW_S:
+            self._recent.popleft()
 
     def _take_evaluation(self, line: dict[str, Any]) -> None:
         found = Evaluated(int(line["step"]), int(line.get("epoch") or 0), line.get("train") or {}, line.get("validation") or {})
@@ -104,8 +115,15 @@ class Standing:
                 self.best[name] = (value, found.epoch)
 
     @property
+    def began(self) -> bool:
+        """Whether the workers are at work."""
+        return self.run is not None or self.rows_of is not None
+
+    @property
     def share_done(self) -> float | None:
-        """Of the steps, 0 to 1; None where only a rule ends the run."""
+        """Of the steps (or rows), 0 to 1; None where only a rule ends the run."""
+        if self.rows_of:
+            return self.rows / self.rows_of
         return min(1.0, self.step / self.total_steps) if self.total_steps else None
 
     def samples_per_s(self) -> float | None:
@@ -116,6 +134,9 @@ class Standing:
     def seconds_left(self) -> float | None:
         """At the pace of the last seconds; None where no total is known yet."""
         spent = self._recent[-1][0] - self._recent[0][0] if len(self._recent) > 1 else 0.0
+        if self.rows_of is not None:
+            pace = self.samples_per_s()
+            return (self.rows_of - self.rows) / pace if pace else None
         if not self.total_steps or spent <= 0:
             return None
         return (self.total_steps - self.step) * spent / (len(self._recent) - 1)

@@ -109,6 +109,12 @@ class Parts:
         return True
 
 
+def discard(out: str | None) -> None:
+    """Takes away what is left of the parts of the file ``out``, unless somebody writes them now."""
+    if out is not None:
+        Parts(Path(out)).end()
+
+
 class PartWriter:
     """One worker's part: tables in order, of which those of bad rows alone lack the columns that others have."""
 
