@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUT_S = 20.0
+_GCS_RETRY_S = 5.0  # of its own; gdist asks again after that
 _S3_OPTIONS = ("access_key", "secret_key", "session_token", "anonymous", "region", "scheme", "endpoint_override", "role_arn")
 _OTHER_OPTIONS = (
     "connect_timeout",
@@ -81,7 +82,7 @@ def open_s3(bucket: str, options: Mapping[str, Any]) -> ArrowFiles:
 def open_gcs(options: Mapping[str, Any]) -> ArrowFiles:
     import pyarrow.fs as pafs
 
-    return ArrowFiles(_made(pafs.GcsFileSystem, {"retry_time_limit": timedelta(seconds=_REQUEST_TIMEOUT_S), **options}))
+    return ArrowFiles(_made(pafs.GcsFileSystem, {"retry_time_limit": timedelta(seconds=_GCS_RETRY_S), **options}))
 
 
 def _made(kind: type[pafs.FileSystem], options: Mapping[str, Any]) -> pafs.FileSystem:

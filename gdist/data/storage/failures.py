@@ -32,7 +32,7 @@ _DENIED = Cause(
     "no permission to read the data",
     help="check the credentials (of the environment, or in `storage`) and their rights; `anonymous` is for public data",
 )
-_GONE = Cause("a data file is gone", help="it was there when the data was looked up")
+GONE = Cause("a data file is gone", help="it was there when the data was looked up")
 _CHANGED = Cause("a data file has changed since it was looked up", help="begin anew; files must stay as they are during a run")
 _NO_BUCKET = Cause("no such bucket")
 _OTHER_REGION = Cause("the bucket is in another region", help="name it: storage={'region': ..}")
@@ -49,25 +49,25 @@ _BY_TEXT: tuple[tuple[str, Cause], ...] = (
         _DENIED,
     ),
     (r"PERMISSION_DENIED|UNAUTHENTICATED|(^|HTTP status )40[13]\b|Forbidden|Unauthorized", _DENIED),
-    (r"NO_SUCH_KEY|RESOURCE_NOT_FOUND|Status\(NOT_FOUND|(^|HTTP status )404\b", _GONE),
+    (r"NO_SUCH_KEY|RESOURCE_NOT_FOUND|Status\(NOT_FOUND|(^|HTTP status )404\b", GONE),
     (r"HTTP status 301|PERMANENT_REDIRECT", _OTHER_REGION),
     (r"curlCode: (58|60|77)\b|CERTIFICATE_VERIFY_FAILED", _UNTRUSTED),
-    (r"curlCode: (5|6|7|35)\b|CURL error \[(5|6|7|35)\]|Cannot connect|resolve host|refused", _UNREACHABLE),
-    (r"NETWORK_CONNECTION|curlCode|CURL error|[Tt]imeout|timed out|reset|[Dd]isconnected|payload|closed", _BROKEN),
+    (r"curlCode: (5|6|7|35)\b|CURL error \[(5|6|7|35)\]|ConnectError|Cannot connect|resolve|not known|refused", _UNREACHABLE),
+    (r"NETWORK_CONNECTION|curlCode|CURL error|[Tt]imeout|timed out|reset|closed|[Dd]isconnected|payload|ReadError", _BROKEN),
 )
 
 
 def cause_of(error: BaseException) -> Cause:
     """What happened, as far as the exception's type and text tell."""
-    while isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__  # fsspec says of a server that it cannot reach that the file is not there
     if isinstance(error, FileNotFoundError):
-        return _GONE
+        # fsspec says so of a server that it cannot reach, too
+        below = cause_of(error.__cause__) if error.__cause__ else GONE
+        return below if below.passes or below is _DENIED else GONE
     if isinstance(error, PermissionError):
         return _DENIED
     if isinstance(error, Changed):
         return _CHANGED
-    text = re.sub(r"'[^']*'", "''", str(error))  # names say nothing
+    text = re.sub(r"'[^']*'", "''", str(error)) + f" ({type(error).__name__})"  # the names of files tell nothing
     for pattern, cause in _BY_TEXT:
         if re.search(pattern, text):
             return cause
@@ -88,7 +88,7 @@ def local_failure(error: OSError, *, shown: str) -> DataError:
     if isinstance(error, PermissionError):
         return DataError(_DENIED.what, where=shown, help="check its rights, and those of the folders above it")
     if isinstance(error, FileNotFoundError):
-        return DataError(_GONE.what, where=shown, help=_GONE.help)
+        return DataError(GONE.what, where=shown, help=GONE.help)
     return DataError("cannot read a data file", where=shown, note=_said(error, {}))
 
 

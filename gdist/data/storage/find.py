@@ -103,7 +103,7 @@ def _refuse_twice(found: Iterable[_Found]) -> None:
     """Two paths, or a link beside the file that it links to. A hard link is a file of its own."""
     seen: dict[object, StoredFile] = {}
     for file, node in found:
-        first = seen.setdefault(node or (file.place.scheme, file.path), file)
+        first = seen.setdefault(node or (file.place.prefix, file.path), file)
         if first is not file and (node is None or os.path.realpath(first.path) == os.path.realpath(file.path)):
             note = f"the first time as {first.shown}" if first.shown != file.shown else None
             raise DataError("a data file is named twice: its rows would count double", where=file.shown, note=note)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from gdist.data.storage.failures import GONE, cause_of
 from gdist.data.storage.filesystem import Entry, Filesystem
 from gdist.data.storage.secrets import shown_url
 from gdist.errors import DataError
@@ -25,9 +26,9 @@ class FsspecFiles(Filesystem):
         try:
             return _entry(self.filesystem.info(path))
         except FileNotFoundError as error:
-            if error.__cause__ is not None and not isinstance(error.__cause__, FileNotFoundError):
-                raise  # it could not be asked
-            return None
+            if cause_of(error) is GONE:
+                return None
+            raise  # it could not be asked
 
     def entries(self, folder: str, *, recursive: bool) -> list[Entry]:
         try:
@@ -37,7 +38,12 @@ class FsspecFiles(Filesystem):
                 found = self.filesystem.ls(folder, detail=True)
         except FileNotFoundError:
             return []
-        return [entry for entry in map(_entry, found) if entry.path != folder]
+        return [self._listed(info) for info in found if str(info["name"]).rstrip("/") != folder]
+
+    def _listed(self, info: Mapping[str, Any]) -> Entry:
+        """A web server's list has names only."""
+        known = info["type"] == "directory" or info.get("size") is not None
+        return _entry(info if known else self.filesystem.info(info["name"]))
 
     def open(self, path: str, size: int) -> _Ranges:
         return _Ranges(self.filesystem, path)

@@ -35,7 +35,7 @@ class Place:
 
     scheme: str
     prefix: str = ""
-    url: str = field(default="", repr=False)
+    url: str = field(default="", repr=False, compare=False)
     bucket: str = ""
     options: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
     patience: Patience = field(default_factory=Patience)
@@ -129,6 +129,8 @@ def _in_store(scheme: str, rest: str, options: dict[str, Any], patience: Patienc
 
 
 def _elsewhere(scheme: str, url: str, options: dict[str, Any], patience: Patience) -> tuple[Place, str]:
+    if scheme in ("http", "https") and url.endswith("/"):
+        raise DataError("a web server tells of no folder's files", where=shown_url(url), help="name each file")
     asked = patience.ask(lambda: open_fsspec(url, options), shown=shown_url(url), options=options)
     path = asked[1]
     end = path.strip("/")

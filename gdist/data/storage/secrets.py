@@ -16,9 +16,8 @@ _ENVIRONMENT = re.compile(
     "AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)|AZURE_(STORAGE_.*(KEY|TOKEN|STRING)|CLIENT_SECRET)|(HF|GITHUB)_TOKEN"
 )
 _SHORTEST = 4  # characters; shorter ones are words such as `no`
-_CONTAINER_FIRST = ("abfs", "abfss", "wasb", "wasbs")  # schemes://container@account
-_USER = re.compile(r"\b([a-z][a-z0-9+.-]*)://([^\s/@'\"]*)@", re.I)
-_SLASHED_USER = re.compile(r"://[^\s/:@]+:(?!\d+/)[^\s@'\"]*@")
+_NO_USERS = ("abfs", "abfss", "wasb", "wasbs", "github")  # abfs://container@account, github://owner:repository@branch
+_USER = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[^\s/@'\"]*|[^\s/:@]+:(?!\d+/)[^\s@'\"]*)@", re.I)  # a secret may have slashes
 _BARE_USER = re.compile(r"(?<![^\s'\"(=])[^\s/@:'\"]+:[^\s/@'\"]+@")
 _QUERY = re.compile(r"(://[^\s?'\"<>]*)\?[\w.~%\[\]-]+=[^\s'\"<>]*")
 
@@ -33,8 +32,8 @@ def without_credentials(text: str, options: Mapping[str, Any]) -> str:
 
 def shown_url(text: str) -> str:
     """With the userinfo and the query of each URL in it left out."""
-    text = _USER.sub(lambda found: found[0] if found[1].lower() in _CONTAINER_FIRST else f"{found[1]}://", text)
-    return _QUERY.sub(r"\1", _BARE_USER.sub("", _SLASHED_USER.sub("://", text)))
+    text = _USER.sub(lambda found: found[0] if found[1].lower() in _NO_USERS else f"{found[1]}://", text)
+    return _QUERY.sub(r"\1", _BARE_USER.sub("", text))
 
 
 def _secrets(options: Mapping[str, Any]) -> Iterator[str]:

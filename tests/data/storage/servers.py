@@ -80,7 +80,8 @@ class Wire:
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         self._ends.append(listener)
-        threads = [threading.Thread(target=self._accept, args=(listener, threads := []))]
+        threads: list[threading.Thread] = []
+        threads.append(threading.Thread(target=self._accept, args=(listener, threads)))
         threads[0].start()
         try:
             yield self
