@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gdist.api import Result, train
     from gdist.data import Batch, HuggingFace, MapStyle, Parquet, Rows, Source, Split, Tensors
     from gdist.errors import GdistError
+    from gdist.inference import evaluate, predict
     from gdist.job import Callback, Clip, Job, Stop
     from gdist.optim import SGD, AdaGrad, Adam, AdamW, Custom, Momentum, Optimizer, RMSProp
     from gdist.schedule import Constant, Cosine, Linear, Schedule, StepDecay, WarmupStableDecay
@@ -24,6 +25,7 @@ _WHERE = {  # module -> its public names
     "gdist.api": ("Result", "train"),
     "gdist.data": ("Batch", "HuggingFace", "MapStyle", "Parquet", "Rows", "Source", "Split", "Tensors"),
     "gdist.errors": ("GdistError",),
+    "gdist.inference": ("evaluate", "predict"),
     "gdist.job": ("Callback", "Clip", "Job", "Stop"),
     "gdist.optim": ("SGD", "AdaGrad", "Adam", "AdamW", "Custom", "Momentum", "Optimizer", "RMSProp"),
     "gdist.schedule": ("Constant", "Cosine", "Linear", "Schedule", "StepDecay", "WarmupStableDecay"),
@@ -64,6 +66,8 @@ __all__ = [
     "Task",
     "Tensors",
     "WarmupStableDecay",
+    "evaluate",
+    "predict",
     "train",
 ]
 
