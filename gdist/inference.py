@@ -39,8 +39,9 @@ def evaluate(
 ) -> dict[str, float]:
     """The loss and metrics of ``run`` (a name or a path), the same numbers with any number of workers.
 
-    ``data``: a path, or what a job takes as data; None: the rows that the job holds out. ``job``: of a run whose job was made in
-    Python. ``metrics``: in place of the job's. ``checkpoint``: a step, or "best". The rest as for ``train``. Raises GdistError.
+    ``data``: a path, or what a job takes as data; None: the rows that the job holds out. ``job``: of a run whose job was made
+    in Python. ``metrics``: in place of the job's. ``checkpoint``: a step, or "best". The rest as for ``train``.
+    Raises GdistError.
     """
     order = _order("evaluate", run, runs, data, job, overrides, checkpoint, metrics=metrics)
     found: dict[str, float] = _done(order, workers=workers, address=address, local=local, show=show)["metrics"]
@@ -61,8 +62,8 @@ def predict(
     runs: str | Path = "runs",
     show: Show | Watch | bool | None = None,
 ) -> dict[str, np.ndarray]:
-    """What ``run`` says of each row of ``data``, in its order: ``row``, ``prediction`` and, of classes, ``probability``, each of
-    shape (rows, ...); with the columns ``keep`` of the data. Bad rows that the data lets pass are NaN.
+    """What ``run`` says of each row of ``data``, in its order: ``row``, ``prediction`` and, of classes, ``probability``, each
+    of shape (rows, ...); with the columns ``keep`` of the data. Bad rows that the data lets pass are NaN.
 
     The rest as for ``evaluate``. For more rows than fit into memory: gdist predict RUN --out predictions.parquet.
     """

@@ -126,7 +126,9 @@ def test_importing_gdist_loads_none_of_its_rooms() -> None:
     assert "gdist" in loaded_by(code)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["resume", "--help"], ["check", "--help"], ["predict", "--help"], ["trian"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["train", "--help"], ["resume", "--help"], ["check", "--help"], ["predict", "--help"], ["trian"]]
+)
 def test_help_and_a_wrong_verb_are_answered_without_anything_heavy(words: list[str]) -> None:
     loaded = loaded_by(f"from gdist.cli import main; main({words})")
     assert "click" in loaded
