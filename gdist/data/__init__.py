@@ -4,6 +4,7 @@ To add a format: one file with a ``Source`` (a frozen description) that opens ``
 """
 
 from gdist.data.batch import Batch
+from gdist.data.facts import DataFacts
 from gdist.data.feed import Feed
 from gdist.data.hugging_face import HuggingFace
 from gdist.data.map_style import MapStyle
@@ -17,6 +18,7 @@ from gdist.data.wrap import as_source
 __all__ = [
     "Batch",
     "Column",
+    "DataFacts",
     "Feed",
     "HuggingFace",
     "MapStyle",

@@ -57,6 +57,12 @@ def cached(name: str, fingerprint: str, write: Callable[[Path], None], *, deadli
     return path
 
 
+def look_up(name: str, fingerprint: str) -> Path | None:
+    """The entry if it is there; for what one process cannot make by itself."""
+    path = cache_folder() / f"{name}-{fingerprint}{_ENTRY}"
+    return path if _is_there(path) else None
+
+
 def cache_folder() -> Path:
     """``$GDIST_CACHE``, or ``gdist`` in the user's cache folder (``$XDG_CACHE_HOME``, ``~/.cache``)."""
     named = os.environ.get("GDIST_CACHE")

@@ -37,6 +37,11 @@ def model_arguments(model: Callable[..., Any] | None) -> dict[str, inspect.Param
     return {name: p for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 
+def takes_data(function: Callable[..., Any]) -> bool:
+    """Whether a model's function, or a task's class, has a parameter called ``data``, for the facts of the data."""
+    return "data" in (model_arguments(function) or {})
+
+
 def unknown_argument(name: str, arguments: dict[str, inspect.Parameter]) -> tuple[str, str]:
     """(what, help) for an argument that the model does not take."""
     near = nearest(name, arguments)
@@ -57,7 +62,7 @@ def _model(job: Job) -> None:
             what, help = unknown_argument(name, arguments)
             refuse(what, help=help)
     for name in _needed(job.model):
-        if name not in job.model_args:
+        if name not in job.model_args and name != "data":  # which it gets from the data
             refuse(f"the model needs an argument `{name}`", help=f"model_args={{{name!r}: ...}}, or a default in its function")
     if job.initialize is not None and job.init_from is not None:
         refuse(

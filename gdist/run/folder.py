@@ -2,6 +2,8 @@
 
     runs/digits/
     ├── job.json            the job as resolved, the overrides given, the versions it runs on
+    ├── data.json           the files it trains on, and what was learned from them before the first step
+    ├── data.json           the data as it was when the run began, and what was learned from it
     ├── source/             the job file and the local modules it imports, with hashes; what later commands load
     ├── control.json        how another terminal reaches the run
     ├── metrics.jsonl       a line per step, a line per evaluation (gdist/records.py)
@@ -131,6 +133,10 @@ class RunFolder:
         }
         self._write("job.json", content)
 
+    def write_data(self, data: dict[str, Any]) -> None:
+        """``data.json``: ``files`` that the run trains on, and ``state``: what was learned from them."""
+        self._write("data.json", data)
+
     def write_control(self, control: dict[str, Any]) -> None:
         self._write("control.json", control)
 
@@ -171,6 +177,10 @@ class RunFolder:
     def job(self) -> dict[str, Any]:
         """``job.json`` as written; {} if the run ended before it had one."""
         return self._read("job.json") or {}
+
+    def data(self) -> dict[str, Any]:
+        """``data.json`` as written; {} if the run ended before it had one."""
+        return self._read("data.json") or {}
 
     def control(self) -> dict[str, Any] | None:
         return self._read("control.json")

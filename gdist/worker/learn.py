@@ -6,12 +6,18 @@ are united by value: what is learned has the same bits at any number of workers,
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from gdist.data.cache import cached, look_up
 from gdist.data.learned import moments
 from gdist.data.learned.conclude import conclude
 from gdist.data.learned.learned import Learned
@@ -21,12 +27,14 @@ from gdist.engine.collective import Collective
 from gdist.engine.collective.share import share_bytes
 from gdist.engine.gather import GatherSums
 from gdist.engine.plan import owned
-from gdist.errors import GdistError
+from gdist.errors import DataError, GdistError
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+_ENTRY = "statistics"  # of the cache
+_VERSION = 1  # of what is learned, and how
 _AHEAD = 2  # row groups that are read while one is counted
 
 Group = tuple["pa.Table", str, "int | np.ndarray"]
@@ -37,16 +45,28 @@ def learn(
     recipe: Recipe,
     collective: Collective,
     *,
+    fingerprint: str | None = None,
     skip_bad: bool = False,
     device: torch.device | None = None,
 ) -> Learned:
     """What ``recipe`` asks for, the same on every worker. All workers must call it, with the same rows and recipe.
 
+    ``fingerprint``: of the data and of which rows train: what was learned of the same ones before is taken from the cache.
     ``skip_bad``: rows with unusable values are not learned from; else they are a DataError, which counts them over all of the
     data, names the column and says where the first is. ``device``: of the collective's tensors.
     """
     if recipe.empty:
         return Learned.nothing(recipe)
+    key = None if fingerprint is None else _key(recipe, fingerprint, skip_bad)
+    known = _known(key, collective, device)
+    if known is None:
+        known = _learn(rows, recipe, collective, skip_bad, device)
+        if key is not None and collective.rank == 0:
+            _keep(key, known)
+    return known
+
+
+def _learn(rows: TrainingRows, recipe: Recipe, collective: Collective, skip_bad: bool, device: torch.device | None) -> Learned:
     share = Share(recipe, skip_bad=skip_bad)
     nothing = _tensors(moments.neutral(share.elements), device)
     sums = GatherSums(nothing, collective, control=1, merge=moments.merge)
@@ -67,6 +87,34 @@ def learn(
     totals = sums.reduce()
     counts = share.united(share_bytes(collective, share.to_bytes(), device=device))
     return conclude(recipe, moments_of({name: total.cpu() for name, total in totals.items()}, share.rules), counts)
+
+
+def _key(recipe: Recipe, fingerprint: str, skip_bad: bool) -> str:
+    return hashlib.sha256(f"{_VERSION} {recipe.fingerprint()} {fingerprint} {skip_bad}".encode()).hexdigest()[:32]
+
+
+def _known(key: str | None, collective: Collective, device: torch.device | None) -> Learned | None:
+    """What the first worker's cache holds, for all workers; None where it holds nothing."""
+    if key is None:
+        return None
+    content = b""
+    if collective.rank == 0:
+        path = look_up(_ENTRY, key)
+        with suppress(OSError):  # removed meanwhile, or not ours to read
+            content = path.read_bytes() if path is not None else b""
+    content = share_bytes(collective, content, device=device)[0]
+    return Learned.from_json(json.loads(content)) if content else None
+
+
+def _keep(key: str, learned: Learned) -> None:
+    """Into the cache, if there is room: the run has it in its own folder, too."""
+    content = json.dumps(learned.to_json()).encode()
+    with suppress(DataError):
+        cached(_ENTRY, key, partial(_write, content))
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _read_ahead(rows: TrainingRows, columns: tuple[str, ...], parts: range) -> Iterator[Group]:

@@ -254,3 +254,19 @@ def test_a_value_to_fill_with_joins_the_vocabulary() -> None:
 def test_data_without_a_row_has_nothing_to_be_learned_from() -> None:
     with pytest.raises(DataError, match="no training row is left"):
         learned(pa.table({"x": pa.array([], pa.float32())}), scale="minmax")
+
+
+def _cached(collective: object, folder: str, damaged: bool) -> str:
+    import os
+
+    os.environ["GDIST_CACHE"] = f"{folder}/{collective.rank}"  # type: ignore[attr-defined]  # each a machine of its own
+    table = mixed() if not damaged else pa.table({"x": pa.array([], pa.float32())})
+    recipe = Recipe.of(mixed().schema, features=NUMBERS, scale="standardize")
+    found = learn(TableInGroups(table, rows=300), recipe, collective, fingerprint="of the data")  # type: ignore[arg-type]
+    return json.dumps(found.to_json())
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_what_was_learned_before_is_taken_from_the_first_worker_s_cache(size: int, tmp_path: object) -> None:
+    first = run_ranks(_cached, size, str(tmp_path), False)
+    assert run_ranks(_cached, size, str(tmp_path), True) == first
