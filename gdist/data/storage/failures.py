@@ -36,6 +36,7 @@ GONE = Cause("a data file is gone", help="it was there when the data was looked 
 _CHANGED = Cause("a data file has changed since it was looked up", help="begin anew; files must stay as they are during a run")
 _NO_BUCKET = Cause("no such bucket")
 _OTHER_REGION = Cause("the bucket is in another region", help="name it: storage={'region': ..}")
+_REFUSED = Cause("the storage refuses the request", help="check the bucket's name and its region")
 _UNTRUSTED = Cause("the storage's certificate is not trusted", help="name its authority: storage={'tls_ca_file_path': ..}")
 _UNREACHABLE = Cause("the storage cannot be reached", passes=True, help=f"check the network and the endpoint; {_SETTINGS}")
 _BROKEN = Cause("the connection to the storage broke", passes=True, help=_SETTINGS)
@@ -51,6 +52,7 @@ _BY_TEXT: tuple[tuple[str, Cause], ...] = (
     (r"PERMISSION_DENIED|UNAUTHENTICATED|(^|HTTP status )40[13]\b|Forbidden|Unauthorized", _DENIED),
     (r"NO_SUCH_KEY|RESOURCE_NOT_FOUND|Status\(NOT_FOUND|(^|HTTP status )404\b", GONE),
     (r"HTTP status 301|PERMANENT_REDIRECT", _OTHER_REGION),
+    (r"HTTP status 400", _REFUSED),
     (r"curlCode: (58|60|77)\b|CERTIFICATE_VERIFY_FAILED", _UNTRUSTED),
     (r"curlCode: (5|6|7|35)\b|CURL error \[(5|6|7|35)\]|ConnectError|Cannot connect|resolve|not known|refused", _UNREACHABLE),
     (r"NETWORK_CONNECTION|curlCode|CURL error|[Tt]imeout|timed out|reset|closed|[Dd]isconnected|payload|ReadError", _BROKEN),

@@ -39,8 +39,6 @@ def find_files(
     if not paths:
         raise DataError("the list of data files is empty", help="name at least one file")
     found = [file for one in paths for file in _files_of(one, suffixes, dict(options or {}))]
-    if options and all(each.file.place.is_local for each in found):
-        raise DataError("`storage` is set, but the data is on this machine", where=found[0].file.shown, help="leave it out")
     _refuse_twice(found)
     return [each.file for each in found]
 

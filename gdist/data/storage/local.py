@@ -25,10 +25,11 @@ class LocalFiles(Filesystem):
     def entries(self, folder: str, *, recursive: bool) -> list[Entry]:
         return list(_walk(folder, recursive, frozenset())) if os.path.isdir(folder) else []
 
-    def open(self, path: str, size: int) -> pa.NativeFile:
+    def open(self, path: str, size: int, *, memory_map: bool = False) -> pa.NativeFile:
+        """pyarrow's own file, so that reads do not pass through Python."""
         import pyarrow as pa
 
-        return pa.OSFile(path)
+        return pa.memory_map(path) if memory_map else pa.OSFile(path)
 
 
 def _walk(folder: str, recursive: bool, above: frozenset[tuple[int, int]]) -> Iterator[Entry]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Callable
@@ -30,7 +29,8 @@ _QUERY = re.compile(r"\?((?:&?(?:region|scheme|endpoint_override)=[^&/]*)+)$")  
 class Place:
     """A storage and what is needed to reach it, from any process.
 
-    ``url`` and ``options`` may hold credentials: they are not shown. ``prefix`` before a path in the storage makes it an URL.
+    ``url`` and ``options`` may hold credentials: they are not shown. ``prefix`` before a path in the storage makes it an URL;
+    of this machine, it is the working folder that the user's path counts from.
     """
 
     scheme: str
@@ -80,15 +80,14 @@ class Place:
         return open_gcs(self.options) if self.scheme == "gs" else open_fsspec(self.url, self.options)[0]
 
     def shown(self, path: str) -> str:
-        """As the user would write it, without credentials; local paths as seen from the working folder."""
+        """As the user would write it, without credentials."""
         if self.is_local:
-            return path.removeprefix(os.getcwd().rstrip("/") + "/")
+            return path.removeprefix(self.prefix)
         return shown_url(path if "://" in path else self.prefix + path.lstrip("/"))
 
     def seen(self, path: str) -> str:
         """For a path that is not there: with the folder that it was looked up from."""
-        shown = self.shown(path)
-        return f"{shown} (in {os.getcwd()})" if self.is_local and shown != path else shown
+        return f"{self.shown(path)} (in {self.prefix.rstrip('/')})" if self.is_local and self.prefix else self.shown(path)
 
 
 LOCAL = Place("file")
@@ -103,7 +102,8 @@ def locate(given: str | Path, options: dict[str, Any]) -> tuple[Place, str]:
     if url is None and isinstance(given, Path) and _SLASH_LOST.match(text):
         raise DataError("Path takes a slash out of an URL", where=shown_url(text), help="give the URL as a str")
     if url is None:
-        return LOCAL, str(Path.cwd() / Path(text).expanduser())
+        path = Path(text).expanduser()
+        return (LOCAL, str(path)) if path.is_absolute() else (Place("file", f"{Path.cwd()}/"), str(Path.cwd() / path))
     scheme = url["scheme"].lower()
     if scheme in ("file", "local"):
         return LOCAL, str(Path(unquote(text[url.end() :])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gdist.data.storage.local import LocalFiles
 from gdist.data.storage.place import LOCAL, Place
 from gdist.data.storage.remote_file import RemoteFile
 
@@ -35,10 +36,9 @@ class StoredFile:
         """
         import pyarrow as pa
 
-        if not self.place.is_local:
-            return pa.PythonFile(RemoteFile(self.place, self.path, shown=self.shown, size=self.size), mode="r")
-        opener = pa.memory_map if memory_map else pa.OSFile
-        return self.place.ask(lambda: opener(self.path), shown=self.shown)
+        if self.place.is_local:
+            return self.place.ask(lambda: LocalFiles().open(self.path, self.size, memory_map=memory_map), shown=self.shown)
+        return pa.PythonFile(RemoteFile(self.place, self.path, shown=self.shown, size=self.size), mode="r")
 
     def identity(self) -> dict[str, Any]:
         """What tells at resume that the file is still the one that the run began with. JSON."""
