@@ -36,9 +36,9 @@ def unusable(name: str, kind: str, count: int, *, where: str, row: int) -> DataE
 def unknown_category(name: str, value: object, count: int, *, where: str, row: int, known: tuple[object, ...]) -> DataError:
     """The error for a target's value that the training rows never had."""
     listed = ", ".join(repr(each) for each in known[:8]) + (f" and {len(known) - 8:,} more" if len(known) > 8 else "")
-    more = f" (and {count - 1:,} more such rows)" if count > 1 else ""
+    place = f"in row {row}" if count == 1 else f"in row {row}, the first of {count:,} such rows"
     return DataError(
-        f"the target `{name}` has the value {value!r} in row {row}{more}, which no training row has",
+        f"the target `{name}` has the value {value!r}, which no training row has, {place}",
         where=where,
         note=f"known: {listed}",
         help="train with rows of that class, or leave those rows out",

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from gdist.data.learned import Learned, Recipe
+from gdist.data.learned.values import flatten
 
 
 class TableInGroups:
@@ -44,9 +45,8 @@ def tensor(learned: Learned, table: pa.Table, columns: Sequence[str]) -> np.ndar
     for name in columns:
         values, bad, missing = learned.convert(name, table.column(name), where="t.parquet")
         assert bad is None
-        while pa.types.is_fixed_size_list(values.type):
-            values = values.flatten()
-        parts.append(values.to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(table), -1))
+        flat = flatten(values)
+        parts.append(flat.values.astype(np.float64).reshape(flat.rows, flat.width))
         indicators[name] = np.zeros(len(table)) if missing is None else missing
     found = np.concatenate([*parts, *(indicators[name][:, None] for name in learned.indicators(columns))], axis=1)
     affine = learned.affine(columns, [part.shape[1] for part in parts])
