@@ -72,15 +72,19 @@ class ArrowReader(Reader):
     def _read(self, group: int, columns: list[str], *, skip_bad: bool) -> Read:
         import pyarrow as pa
 
-        fields = sorted(self.stored.names.index(name) for name in columns)
-        options = pa.ipc.IpcReadOptions(included_fields=fields)
+        message = self._messages[group]
+        options = pa.ipc.IpcReadOptions()
         try:
             with self.file.open(memory_map=True) as source:
                 if self._is_stream:
-                    source.seek(self._messages[group].offset)
-                    batch = pa.ipc.read_record_batch(pa.ipc.read_message(source), self._schema).select(columns)
+                    source.seek(message.offset)
+                    batch = pa.ipc.read_record_batch(pa.ipc.read_message(source), self._schema)
                 else:
+                    if message.is_compressed or not isinstance(source, pa.MemoryMappedFile):
+                        # Only where all lies in memory as it is used, does it cost nothing to take all columns.
+                        options.included_fields = sorted(self.stored.names.index(name) for name in columns)
                     batch = pa.ipc.open_file(source, options=options).get_batch(group)
+            batch = batch.select(columns)
             batch.validate(full=True)  # offsets and codes that point outside would crash whoever uses them
         except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
             raise damaged(self.place(group), reason(error)) from error

@@ -18,7 +18,7 @@ _RECORD_BATCH = 3  # of the union MessageHeader
 _LONGEST_HEADER_BYTES = 1 << 28
 _FOOTER_RECORD_BATCHES = 3  # numbers of the fields in their tables
 _MESSAGE_KIND, _MESSAGE_HEADER, _MESSAGE_BODY_BYTES = 1, 2, 3
-_BATCH_ROWS = 0
+_BATCH_ROWS, _BATCH_COMPRESSION = 0, 3
 
 
 class Message(NamedTuple):
@@ -27,6 +27,7 @@ class Message(NamedTuple):
     offset: int
     rows: int
     body_bytes: int
+    is_compressed: bool = False
 
 
 def in_file(source: pa.NativeFile, size: int) -> list[Message]:
@@ -81,16 +82,18 @@ def _message(source: pa.NativeFile, offset: int, size: int) -> tuple[Message, in
     if body_bytes < 0 or end > size:
         raise ValueError("a message ends after the file's end: the file is truncated")
     kind = 0 if kind is None else header[kind]
-    rows = 0
+    rows, is_compressed = 0, False
     if kind == _RECORD_BATCH:
         batch = _field(header, root, _MESSAGE_HEADER)
         if batch is None:
             raise ValueError("a record batch without a header")
-        length = _field(header, batch + _number("<I", header, batch), _BATCH_ROWS)
+        batch += _number("<I", header, batch)
+        is_compressed = _field(header, batch, _BATCH_COMPRESSION) is not None
+        length = _field(header, batch, _BATCH_ROWS)
         rows = 0 if length is None else _number("<q", header, length)
         if rows < 0:
             raise ValueError("a record batch of less than no rows")
-    return Message(offset, rows, body_bytes), kind, end
+    return Message(offset, rows, body_bytes, is_compressed), kind, end
 
 
 def _root(buffer: bytes) -> int:

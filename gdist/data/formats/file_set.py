@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gdist.data.formats.format import Reader
 from gdist.data.formats.hive import hive_schema
+from gdist.data.formats.kinds import widest
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,13 +27,12 @@ def open_readers(format: str, files: Sequence[StoredFile], *, options: Any = Non
     the names of all folders settle those of the folders' columns.
     """
     module = importlib.import_module(f"gdist.data.formats.{format}")
-    hive = hive_schema([file.hive for file in files])
-    settle = getattr(module, "settle", None)  # formats whose files say their types need none
-    options = settle(files, options) if settle is not None else options
-    readers: list[Reader] = []
-    for file in files:
-        reader: Reader = module.open_reader(file, options=options, hive=hive)
-        readers.append(reader)
+    settled = {"kinds": module.settle(files, options)} if hasattr(module, "settle") else {}
+    readers: list[Reader] = [module.open_reader(file, options=options, **settled) for file in files]
+    stored = {name for reader in readers for name in reader.stored.names}
+    hive = hive_schema([file.hive for file in files], besides=stored)
+    for reader in readers:
+        reader.set_hive(hive)
     return readers
 
 
@@ -51,7 +51,7 @@ def common_schema(readers: Sequence[Reader], columns: Sequence[str]) -> pa.Schem
         kind = _kind(first, name, readers[0])
         for reader in readers[1:]:
             other = _kind(reader, name, readers[0])
-            merged = kind if other == kind else _merged(kind, other)
+            merged = kind if other == kind else widest(kind, other)
             if merged is None:
                 raise DataError(
                     f"column `{name}` holds {other} here, but {kind} in {first.file.shown}",
@@ -71,28 +71,3 @@ def _kind(reader: Reader, name: str, first: Reader) -> pa.DataType:
         mend = f"did you mean `{close[0]}`?" if close and reader is first else "write the files with one schema"
         raise DataError(f"column `{name}` is missing here{beside}", where=reader.file.shown, help=mend)
     return reader.schema.field(name).type
-
-
-def _merged(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """The type that holds the values of both; None if there is none."""
-    import pyarrow as pa
-
-    dictionaries = pa.types.is_dictionary(one) + pa.types.is_dictionary(other)
-    if dictionaries == 1 and not (pa.types.is_null(one) or pa.types.is_null(other)):
-        return _merged(_plain(one), _plain(other))
-    if pa.types.is_fixed_size_list(one) or pa.types.is_fixed_size_list(other):
-        if not (pa.types.is_fixed_size_list(one) and pa.types.is_fixed_size_list(other)) or one.list_size != other.list_size:
-            return other if pa.types.is_null(one) else one if pa.types.is_null(other) else None
-        inner = one.value_type if one.value_type == other.value_type else _merged(one.value_type, other.value_type)
-        return None if inner is None else pa.list_(inner, one.list_size)
-    try:
-        both = [pa.schema([("", kind)]) for kind in (one, other)]
-        return pa.unify_schemas(both, promote_options="permissive").field(0).type
-    except pa.ArrowTypeError:
-        return None
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
-    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -53,12 +53,16 @@ class Reader(ABC):
         self.file = file
         self.groups = list(groups)
         self.stored = stored
-        self.hive = hive_schema([file.hive], besides=stored.names) if hive is None else hive
         self.bytes_read = 0
         self._count = threading.Lock()
         _refuse_twins(stored.names, where=file.shown)
-        self.schema = stored
-        for each in self.hive:
+        self.set_hive(hive_schema([file.hive], besides=stored.names) if hive is None else hive)
+
+    def set_hive(self, hive: pa.Schema) -> None:
+        """The columns of the folders' names, with their types: over several files, once all are known."""
+        self.hive = hive
+        self.schema = self.stored
+        for each in hive:
             self.schema = self.schema.append(each)
 
     @property
