@@ -98,4 +98,4 @@ def _said(error: BaseException, options: Mapping[str, Any]) -> str:
     while error.__cause__ is not None and str(error.__cause__) not in str(error):
         error = error.__cause__
     text = re.sub(r" ?\(Request ID: [^)]*\)", "", (str(error).splitlines() or [""])[0]) or type(error).__name__
-    return without_credentials(text[:_LONGEST_NOTE], options)
+    return without_credentials(text, options)[:_LONGEST_NOTE]
