@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gdist.api import Result, train
-    from gdist.data import Batch, DataFacts, HuggingFace, MapStyle, Parquet, Rows, Source, Split, Tensors
+    from gdist.data import Batch, DataFacts, HuggingFace, MapStyle, Mix, Parquet, Rows, Source, Split, Tensors
     from gdist.errors import GdistError
     from gdist.inference import evaluate, predict
     from gdist.job import Callback, Clip, Job, Stop
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _WHERE = {  # module -> its public names
     "gdist.api": ("Result", "train"),
-    "gdist.data": ("Batch", "DataFacts", "HuggingFace", "MapStyle", "Parquet", "Rows", "Source", "Split", "Tensors"),
+    "gdist.data": ("Batch", "DataFacts", "HuggingFace", "MapStyle", "Mix", "Parquet", "Rows", "Source", "Split", "Tensors"),
     "gdist.errors": ("GdistError",),
     "gdist.inference": ("evaluate", "predict"),
     "gdist.job": ("Callback", "Clip", "Job", "Stop"),
@@ -53,6 +53,7 @@ __all__ = [
     "Linear",
     "Loss",
     "MapStyle",
+    "Mix",
     "Momentum",
     "Optimizer",
     "Parquet",

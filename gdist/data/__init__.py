@@ -8,6 +8,7 @@ from gdist.data.facts import DataFacts
 from gdist.data.feed import Feed
 from gdist.data.hugging_face import HuggingFace
 from gdist.data.map_style import MapStyle
+from gdist.data.mix import Mix
 from gdist.data.order import permute
 from gdist.data.parquet import Parquet
 from gdist.data.source import Column, Rows, Source
@@ -22,6 +23,7 @@ __all__ = [
     "Feed",
     "HuggingFace",
     "MapStyle",
+    "Mix",
     "Parquet",
     "Rows",
     "Source",

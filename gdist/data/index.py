@@ -140,8 +140,13 @@ class Index:
 
         if self._bits is None:
             return Index(stop - first, None)
-        some = np.unpackbits(self._bits[first // 8 : -(-stop // 8)], bitorder="little")
-        return Index(stop - first, np.packbits(some[first % 8 : first % 8 + stop - first], bitorder="little"))
+        out = np.empty(-(-(stop - first) // 8), dtype=np.uint8)
+        for begin in range(first, stop, _AT_ONCE):
+            end = min(begin + _AT_ONCE, stop)
+            some = np.unpackbits(self._bits[begin // 8 : -(-end // 8)], bitorder="little")
+            packed = np.packbits(some[begin % 8 : begin % 8 + end - begin], bitorder="little")
+            out[(begin - first) // 8 : (begin - first) // 8 + len(packed)] = packed
+        return Index(stop - first, out)
 
     def _blocks(self, numbers: np.ndarray) -> np.ndarray:
         """The bytes of these blocks, zeros past the end: uint8, shape (len(numbers), 64)."""
@@ -172,7 +177,8 @@ def _ones() -> np.ndarray:
     import numpy as np
 
     bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
-    return np.count_nonzero(bits, axis=1).astype(np.uint8)
+    ones: np.ndarray = np.asarray(np.count_nonzero(bits, axis=1), dtype=np.uint8)
+    return ones
 
 
 @cache

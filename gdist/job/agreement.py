@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from gdist.data.mix import Mix
 from gdist.data.source import Source
 from gdist.data.split import settle
 from gdist.description import nearest, refuse
@@ -21,6 +22,7 @@ def check(job: Job) -> None:
     _model(job)
     _micro_batches(job)
     _end(job)
+    _data(job)
     _validation(job)
     _schedule(job)
     _machine(job)
@@ -106,6 +108,14 @@ def _end(job: Job) -> None:
         refuse(
             f"`non_finite_limit`={job.non_finite_limit} cannot act: `non_finite`='stop' ends the run at once",
             help="non_finite='skip' allows that many in a row",
+        )
+
+
+def _data(job: Job) -> None:
+    if isinstance(job.data, Mix) and not job.shuffle:
+        refuse(
+            "the proportions of a mix cannot be kept with `shuffle`=False: its sources would come one after the other",
+            help="leave `shuffle` out",
         )
 
 
