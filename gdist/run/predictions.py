@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,10 +102,13 @@ class Parts:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                holder = os.pread(handle, 200, 0)
                 os.close(handle)
-                return False
+                return holder == _myself()  # by another object of this process, whose threads end with it
             except OSError:
                 pass  # a file system without locks: nothing can be said
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, _myself(), 0)
             self._lock = handle
         return True
 
@@ -168,6 +172,10 @@ def read_parts(paths: list[Path]) -> Iterator[pa.Table]:
 def cannot_write(path: Path, error: Exception) -> RunFailed:
     reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
     return RunFailed(f"cannot write {path.name}: {reason}", where=str(path), help="free the disk or mend its permissions")
+
+
+def _myself() -> bytes:
+    return f"process {os.getpid()} on {socket.gethostname()}".encode()
 
 
 def _filled_up(table: pa.Table, schema: pa.Schema) -> pa.Table:
