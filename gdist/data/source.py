@@ -6,7 +6,7 @@ A description is cheap to make, compare, send and write to job.json; only ``open
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ConfigDict
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from gdist.data.batch import Batch
+    from gdist.data.facts import DataFacts
     from gdist.data.index import Index
 
 
@@ -36,6 +37,7 @@ class Rows(ABC):
     """Opened data: samples by their raw number, 0 to ``len(rows) - 1``."""
 
     slow = False  # True: its batches are worth making ahead in a thread (user code); False: they are at hand
+    ready = True  # False: something must be learned from the rows that train before any is taken
     follows = False  # True: `follow` has an effect, for it reads row groups ahead itself
     deadline_s = 600.0  # the longest that a reader waits for one batch of a slow source
 
@@ -57,6 +59,12 @@ class Rows(ABC):
     @abstractmethod
     def columns(self) -> dict[str, Column]:
         """Names, shapes and types of a batch's tensors."""
+
+    def facts(self) -> DataFacts:
+        """What a model may ask about the data before it is made."""
+        from gdist.data.facts import facts_of
+
+        return facts_of(self.columns())
 
     def read_column(self, name: str) -> Iterator[pa.Array]:
         """The values of one column for all rows, in their order; "target": the target's, where no column is called so.
@@ -86,6 +94,18 @@ class Rows(ABC):
     def groups_of(self, rows: np.ndarray) -> Sequence[int]:
         """The row groups in which these raw rows lie."""
         return ()
+
+    def files(self) -> list[dict[str, Any]]:
+        """The files that the rows lie in, each with what tells whether it is still the same: JSON."""
+        return []
+
+    def state(self) -> dict[str, Any]:
+        """What was learned from the rows that trained, as whoever uses the trained model needs it: JSON."""
+        return {}
+
+    def with_state(self, state: Mapping[str, Any]) -> Rows:
+        """The same rows as a run that learned ``state`` sees them."""
+        return self
 
     def divided(self) -> tuple[Rows, Rows]:
         """The same rows twice, to be read at different places at a time."""

@@ -76,6 +76,11 @@ class Columns(Source):
                 raise ValueError(f"`{name}` has a field of its own: {name}=")
         return extra
 
+    def like(self, other: Columns) -> Columns:
+        """This source, read as ``other`` is where it does not say otherwise."""
+        unsaid = {name: getattr(other, name) for name in Columns.model_fields if name not in self.model_fields_set}
+        return self.model_copy(update=unsaid)
+
 
 class Table(Columns):
     """Columns in files."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from gdist.data.arena import Arena, Slot
 from gdist.data.batch import Batch
 from gdist.data.columns import TensorPlan, choose_all, plan_tensors
 from gdist.data.decode import Decoder
+from gdist.data.facts import DataFacts, facts_of
 from gdist.data.formats.file_set import common_schema
 from gdist.data.identity import stamps
 from gdist.data.learned.learned import Learned
@@ -143,13 +144,25 @@ class TableRows(Rows):
 
         return {plan.name: Column(plan.shape, getattr(torch, plan.dtype)) for plan in self.plans}
 
+    def facts(self) -> DataFacts:
+        return facts_of(self.columns(), self.plans, self.learned)
+
     def cast(self, floats: torch.dtype) -> TableRows:
         if all(_as_floats(plan, floats) == plan for plan in self.plans):
             return self
         return TableRows(self.source, self.readers, learned=self.learned, floats=floats, budget=self._budget)
 
-    def with_learned(self, learned: Learned) -> TableRows:
-        """The same rows, once it is known what was learned from those that train."""
+    @property
+    def ready(self) -> bool:  # type: ignore[override]
+        return self.learned is not None
+
+    def state(self) -> dict[str, Any]:
+        return {"learned": self.learned.to_json()} if self.learned is not None and self.learned.columns else {}
+
+    def with_state(self, state: Mapping[str, Any]) -> TableRows:
+        if "learned" not in state:
+            return self
+        learned = Learned.from_json(state["learned"])
         return TableRows(self.source, self.readers, learned=learned, floats=self._floats, budget=self._budget)
 
     def divided(self) -> tuple[TableRows, TableRows]:
@@ -273,7 +286,7 @@ class TrainingRows:
         self.groups = rows.groups
 
     def read_group(self, number: int, columns: Sequence[str]) -> tuple[pa.Table, str, int | np.ndarray]:
-        """(``columns`` of the training rows of a row group, where it is, the number in its file of the first row or of each)."""
+        """(``columns`` of a row group's training rows, where it is, the number in its file of the first row or of each)."""
         import numpy as np
         import pyarrow as pa
 

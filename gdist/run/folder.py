@@ -3,7 +3,6 @@
     runs/digits/
     ├── job.json            the job as resolved, the overrides given, the versions it runs on
     ├── data.json           the files it trains on, and what was learned from them before the first step
-    ├── data.json           the data as it was when the run began, and what was learned from it
     ├── source/             the job file and the local modules it imports, with hashes; what later commands load
     ├── control.json        how another terminal reaches the run
     ├── metrics.jsonl       a line per step, a line per evaluation (gdist/records.py)

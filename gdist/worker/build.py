@@ -23,13 +23,14 @@ from gdist.errors import JobError
 from gdist.job.describe import describe
 from gdist.job.micro_batches import default_micro_batches
 from gdist.optim.ema import EMA
-from gdist.task.supervised import Supervised
+from gdist.task.supervised import make
 from gdist.task.task import Descend, Gather, Task
 from gdist.worker.blame import blaming_user
 from gdist.worker.machine import be_deterministic, choose_device
-from gdist.worker.opening import Opened, open_data
+from gdist.worker.opening import Found, Opened, open_data
 
 if TYPE_CHECKING:
+    from gdist.data.facts import DataFacts
     from gdist.job.job import Job
 
 Trained = tuple[FlatParameters, torch.optim.Optimizer]
@@ -62,15 +63,15 @@ class Built:
         return self.engine.plan
 
 
-def build(job: Job) -> Built:
-    """Makes model and data, and looks at them with one micro-batch. Raises JobError, DataError, UserCodeError."""
+def build(job: Job, found: Found) -> Built:
+    """Makes the model, opens the data, and looks at them with one micro-batch. Raises JobError, DataError, UserCodeError."""
     if job.exact:
         be_deterministic()
     device = choose_device(job.device)
     precision = Precision(job.precision, device)
-    data = open_data(job, device, precision)
+    data = open_data(found, device, precision)
     feed = data.train
-    task, cycle = make_task(job, device, precision)
+    task, cycle = make_task(job, feed.rows.facts(), device, precision)
     _require_distinct(cycle)
     batch_size = len(feed) if job.batch_size == "full" else min(job.batch_size, len(feed))
 
@@ -117,17 +118,22 @@ def build(job: Job) -> Built:
         exact=job.exact,
         moving=findings.moving,
         digest=digest(
-            job=describe(job), data=data.fingerprint, micro_batches=micro_batches, rows=len(feed), torch=torch.__version__
+            job=describe(job),
+            data=data.fingerprint,
+            learned=data.state,
+            micro_batches=micro_batches,
+            rows=len(feed),
+            torch=torch.__version__,
         ),
     )
     return Built(job, task, engine, data, findings, averages, device, precision, total)
 
 
-def make_task(job: Job, device: torch.device, precision: Precision) -> tuple[Task, list[Descend | Gather]]:
-    """The job's task with its module ready on the device, and its cycle. Raises JobError, UserCodeError."""
+def make_task(job: Job, facts: DataFacts, device: torch.device, precision: Precision) -> tuple[Task, list[Descend | Gather]]:
+    """The job's task for such data, its module ready on the device, and its cycle. Raises JobError, UserCodeError."""
     with blaming_user("the model could not be made"):
         torch.manual_seed(job.seed)
-        task = (job.task or Supervised)(job)
+        task = make(job, facts)
         _prepare(task.module, job, device, precision)
         return task, task.cycle()
 

@@ -70,6 +70,8 @@ class Evaluation:
         """This worker's share, a batch at a time; yields each batch's rows. ``combine`` comes next."""
         self._found = []
         shares = owned(self._groups, rank=collective.rank, size=collective.size)
+        batches = (b for group in shares for b in owned(len(self._batches), rank=group, size=self._groups))
+        self._feed.follow((0, *self._batches[b]) for b in batches)
         with evaluating(self._task.module):
             for group in shares:
                 self._found.append((yield from self._group(group)))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gdist.engine.collective import Collective
     from gdist.job.job import Job
     from gdist.worker.build import Built
+    from gdist.worker.opening import Found
     from gdist.worker.training import Training
 
 
@@ -42,6 +43,7 @@ class Member:
         self._threads = threads
         self._page = Page(Path(order.page_dir, f"worker-{slot}") if order.page_dir else None)
         self._store: Any = None
+        self._found: Found | None = None  # the data, as long as something is to be learned from it
         self._built: Built | None = None
         self._training: Training | None = None
         self._folder: RunFolder | None = None
@@ -83,11 +85,16 @@ class Member:
     @property
     def device(self) -> str:
         """Where this worker computes: "cpu" or "cuda"."""
-        return self.built.device.type
+        from gdist.worker.machine import choose_device
+
+        assert self._job is not None
+        return choose_device(self._job.device).type
 
     @property
     def shares(self) -> int:
         """Into how many parts the work is cut: more workers would have nothing to do."""
+        if self._found is not None:
+            return self._found.most_micro_batches
         return self.built.plan.micro_batches
 
     @property
@@ -97,6 +104,9 @@ class Member:
 
     def join(self, membership: Membership, collective: Collective | None = None) -> None:
         """Enters a generation; then the weights are the same bits everywhere. ``collective``: one that exists already."""
+        collective = collective or self._connect(membership)
+        if self._found is not None:
+            self._built = self._learn(self._found, collective)
         built = self.built
         self._page.write("joining", self.step)
         self._folder = RunFolder(Path(membership.run_dir)) if membership.run_dir else None
@@ -110,7 +120,7 @@ class Member:
             generation=membership.generation, samples=built.plan.samples, batch_size=built.plan.batch_size,
             data=built.data.fingerprint,
         )  # fmt: skip
-        built.engine.join(collective or self._connect(membership), generation=membership.generation)
+        built.engine.join(collective, generation=membership.generation)
         self.outbox.event("generation", generation=membership.generation, workers=membership.size, reason="start")
 
     def work(self) -> dict[str, Any]:
@@ -154,9 +164,35 @@ class Member:
         return self._built
 
     def _make(self, job: Job) -> None:
+        """Opens the data and makes the rest, or leaves that to ``join`` where something is to be learned from the data."""
+        from gdist.worker.build import build
+        from gdist.worker.opening import find_data
+
+        found = find_data(job)
+        if self.order.resume and self.order.run_dir is not None:
+            before = RunFolder(Path(self.order.run_dir)).data()
+            found.require_unchanged(before.get("files"))
+            found = found.with_state(before.get("state") or {})
+        if found.ready:
+            self._built = build(job, found)
+        else:
+            self._found = found
+
+    def _learn(self, found: Found, collective: Collective) -> Built:
+        """What the job wants to know of its data is learned by all workers together; then the rest is made."""
+        import torch
+
         from gdist.worker.build import build
 
-        self._built = build(job)
+        self._page.write("learning", 0)
+        try:
+            found = found.learn(collective, device=torch.device(self.device))
+            built = build(found.job, found)
+        except BaseException:
+            collective.close()  # its peers are free at once
+            raise
+        self._found = None
+        return built
 
     def _kernel_threads(self, job: Job) -> int | None:
         return job.threads or (1 if job.exact else self._threads)  # exact bits: never a matter of the machine
@@ -208,6 +244,7 @@ class Member:
             if self.order.job_file and not self.order.resume:
                 folder.copy_source(self.order.job_file)
             resolved = describe(job) | {"micro_batches": built.plan.micro_batches, "batch_size": built.plan.batch_size}
+            folder.write_data({"files": built.data.files, "state": built.data.state})
             folder.write_job(resolved, job_file=self.order.job_file, overrides=self.order.overrides)
             folder.remove_result()
         self._say_started(built, membership, progress.step)

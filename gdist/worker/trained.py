@@ -12,6 +12,7 @@ import torch
 from gdist.data.elsewhere import read_at, without_target
 from gdist.data.feed import Feed
 from gdist.data.source import Source
+from gdist.data.table import Columns
 from gdist.data.wrap import as_source
 from gdist.engine.precision import Precision
 from gdist.engine.replica import Replica, load_weights
@@ -23,7 +24,7 @@ from gdist.task.task import Task
 from gdist.worker.blame import blaming_user
 from gdist.worker.build import make_task
 from gdist.worker.machine import be_deterministic, choose_device
-from gdist.worker.opening import open_data
+from gdist.worker.opening import find_data, open_data
 
 if TYPE_CHECKING:
     from gdist.job.job import Job
@@ -55,7 +56,7 @@ def open_trained(job: Job, order: Order) -> Trained:
     device = choose_device(job.device)
     precision = Precision(job.precision, device)
     feed, rows_of = _open_rows(job, order, run, device, precision)
-    task, _ = make_task(_as_trained(job), device, precision)
+    task, _ = make_task(_as_trained(job), feed.rows.facts(), device, precision)
     with torch.no_grad():
         _take_weights(task, Path(order.weights), run)
     task.module.requires_grad_(False)
@@ -79,8 +80,10 @@ def _open_rows(job: Job, order: Order, run: RunFolder, device: torch.device, pre
         return _held_out(job, run, device, precision)
     if order.purpose == "predict":
         source = without_target(source)
+    if source is not job.data and isinstance(source, Columns) and isinstance(job.data, Columns):
+        source = source.like(job.data)
     with blaming_user("the data could not be opened"):
-        rows = source.open()  # what was learned from the training rows is to be given here
+        rows = source.open().with_state(_state(run))
     return Feed(rows, shuffle=False, device=device, float_dtype=precision.dtype), rows_of
 
 
@@ -104,7 +107,7 @@ def _source(job: Job, order: Order) -> tuple[Source | None, str]:
 
 def _held_out(job: Job, run: RunFolder, device: torch.device, precision: Precision) -> tuple[Feed, str]:
     """Rows of the training data that the run has not trained on: which ones follows from the data, so it must be the same."""
-    data = open_data(job, device, precision)
+    data = open_data(find_data(job).with_state(_state(run)), device, precision)
     before = _fingerprint(run)
     if before is not None and before != data.fingerprint:
         raise DataError(
@@ -117,6 +120,12 @@ def _held_out(job: Job, run: RunFolder, device: torch.device, precision: Precisi
     feed: Feed | None = getattr(data, part)
     assert feed is not None, "the job holds rows out"
     return feed, f"the {part} rows"
+
+
+def _state(run: RunFolder) -> dict[str, Any]:
+    """What the run learned from the rows that it trained on."""
+    found: dict[str, Any] = run.data().get("state") or {}
+    return found
 
 
 def _fingerprint(run: RunFolder) -> str | None:
