@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from gdist.data.formats.format import Reader
     from gdist.data.storage import StoredFile
 
-_TABLES = ("parquet", "arrow")  # modules of gdist/data/formats
 
 Progress = Callable[[int, int], None]  # (bytes done, of all), as stored
 
@@ -176,4 +175,6 @@ def _format(file: StoredFile) -> str:
 
 
 def _suffixes() -> dict[str, tuple[str, ...]]:
-    return {name: importlib.import_module(f"gdist.data.formats.{name}").SUFFIXES for name in _TABLES}
+    from gdist.data.formats.file_set import FORMATS
+
+    return {name: importlib.import_module(f"gdist.data.formats.{name}").SUFFIXES for name in FORMATS}

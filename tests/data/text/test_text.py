@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
@@ -106,6 +107,19 @@ def test_a_column_of_tables_is_a_corpus_without_nulls_and_empty_rows(tmp_path: P
         assert rows.decode(rows.tokens) == "".join(f"{text}|" for text in texts if text)
 
 
+def test_any_format_of_tables_has_columns(tmp_path: Path) -> None:
+    texts = ["one", "zwölf\nthirteen", 'a "word", and more', "x" * 3000]
+    table = pa.table({"n": range(4), "text": texts})
+    pq.write_table(table, tmp_path / "t.parquet")
+    pyarrow.feather.write_feather(table, tmp_path / "t.arrow")
+    pyarrow.csv.write_csv(table, tmp_path / "t.csv")
+    lines = [json.dumps({"n": n, "text": text}) + "\n" for n, text in enumerate(texts)]
+    (tmp_path / "t.jsonl").write_text("".join(lines))
+    for suffix in ("parquet", "arrow", "csv", "jsonl"):
+        rows = Text(path=tmp_path / f"t.{suffix}", column="text", separator="|", context=4).open()
+        assert rows.decode(rows.tokens) == "".join(f"{text}|" for text in texts), suffix
+
+
 def test_an_unknown_character_in_a_column_is_named_by_its_row(tmp_path: Path) -> None:
     for name, texts in (("known", ["abc"]), ("unknown", ["ab", "", None, "aéb"])):
         pq.write_table(pa.table({"text": texts}), tmp_path / f"{name}.parquet")
@@ -128,9 +142,10 @@ def test_a_column_that_is_none_or_no_text(tmp_path: Path, column: str, message: 
         Text(path=tmp_path, column=column).open()
 
 
-def test_a_column_is_for_tables_of_one_format(tmp_path: Path, corpus: Path) -> None:
-    with pytest.raises(DataError, match=r"`column` is for tables[^$]*a.txt[^$]*leave column= out"):
-        Text(path=corpus / "a.txt", column="text").open()
+def test_a_column_is_for_tables_of_one_format(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("a")
+    with pytest.raises(DataError, match=r"`column` is for tables[^$]*a.md[^$]*leave column= out"):
+        Text(path=tmp_path / "a.md", column="text").open()
     table = pa.table({"text": ["a"]})
     pq.write_table(table, tmp_path / "a.parquet")
     pyarrow.feather.write_feather(table, tmp_path / "b.arrow")
@@ -226,3 +241,14 @@ def test_the_description_is_json_without_credentials(corpus: Path) -> None:
 def test_a_wrong_field_is_refused_at_once(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(JobError, match=message):
         Text(path="x", **fields)
+
+
+def test_a_corpus_may_be_in_another_storage(corpus: Path) -> None:
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    for name, text in DOCUMENTS.items():
+        store.pipe(f"/corpus/{name}", text.encode())
+    rows = Text(path="memory://corpus", context=8).open()
+    assert taken(rows) == taken(Text(path=corpus, context=8).open())
+    store.rm("/corpus", recursive=True)
