@@ -67,14 +67,14 @@ def learn(
 
 
 def _learn(rows: TrainingRows, recipe: Recipe, collective: Collective, skip_bad: bool, device: torch.device | None) -> Learned:
+    if not len(rows.groups):
+        raise DataError("no training row is there to learn from")
     share = Share(recipe, skip_bad=skip_bad)
     nothing = _tensors(moments.neutral(share.elements), device)
     sums = GatherSums(nothing, collective, control=1, merge=moments.merge)
     parts = owned(len(rows.groups), rank=collective.rank, size=collective.size)
-    sums.open(max(len(rows.groups), 1))
+    sums.open(len(rows.groups))
     done = parts.start
-    if not len(rows.groups) and collective.rank == 0:
-        sums.add(nothing, part=0)
     try:
         for (table, where, first_row), part in zip(_read_ahead(rows, recipe.columns, parts), parts, strict=True):
             found = share.contribute(table, part=part, where=where, first_row=first_row)

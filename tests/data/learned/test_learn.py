@@ -152,6 +152,26 @@ def test_the_same_bits_are_learned_at_any_number_of_workers(rows: int) -> None:
         assert set(run_ranks(_learn, size, rows)) == {alone}
 
 
+def _categories(collective: object) -> str:
+    table = mixed(gaps=True)
+    recipe = Recipe.of(table.schema, features=("city", "code"), categories=("city", "code"))
+    return json.dumps(learn(TableInGroups(table, rows=200), recipe, collective).to_json())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("carrier", ["sockets", "gloo"])
+def test_categories_alone_are_learned_by_any_number_of_workers(carrier: str) -> None:
+    assert (
+        len(
+            {
+                *run_ranks(_categories, 1),
+                *run_ranks(_categories, 2, carrier=carrier),
+                *run_ranks(_categories, 3, carrier=carrier),
+            }
+        )
+        == 1
+    )
+
+
 def _sketch(collective: object) -> tuple[float, bool]:
     values = np.random.default_rng(8).standard_normal(200_000) - 5
     table = pa.table({"x": values})
@@ -252,8 +272,11 @@ def test_a_value_to_fill_with_joins_the_vocabulary() -> None:
 
 
 def test_data_without_a_row_has_nothing_to_be_learned_from() -> None:
+    empty = pa.table({"x": pa.array([], pa.float32())})
+    with pytest.raises(DataError, match="no training row is there"):
+        learned(empty, scale="minmax")
     with pytest.raises(DataError, match="no training row is left"):
-        learned(pa.table({"x": pa.array([], pa.float32())}), scale="minmax")
+        learned(pa.table({"x": pa.array([1.0])}), training=np.array([False]), scale="minmax")
 
 
 def _cached(collective: object, folder: str, damaged: bool) -> str:
