@@ -2,13 +2,16 @@
 
 A vector of numbers in which each worker fills its own places and leaves zeros in the others', so that the sum over the
 workers gathers them: one row a worker (who it is, which step and plan it follows, its wishes), one row a micro-batch (its
-loss, its weight, the user's own scalars) and another (what its pass read), one place a parameter (how many workers have a
-gradient for it). Each number travels as two of the gradient's dtype (high and low part): 48 bits survive float32, so that
-integers up to 2**48 arrive as they are and a loss keeps its last digits.
+loss, its weight, what its pass read, the user's own scalars), one place a parameter (how many workers have a gradient for
+it). Each number travels as two of the gradient's dtype (high and low part): 48 bits survive float32, so that integers up to
+2**48 arrive as they are and a loss keeps its last digits.
 """
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +25,11 @@ from gdist.errors import JobError, ReplicasDiffer
 
 MAX_LOGGED = 16  # user scalars a step
 _ROW = ("present", "generation", "step", "phase", "plan", "names", "hash_high", "hash_low", "wishes", "compute_s")
-_READ = 6  # numbers that say what a pass read
+_READ = slice(2, 8)  # what a pass read, behind its mean and its weight: positions, stamp (upper, lower bits), rows used, bad
+_STOP = 3  # one past a pass's last position: where it is not 0 a pass begins
+_LOG = 8  # from here on: the user's scalars
 _LIMB = 32  # bits of a stamp in each of its two places
+_TAME = 1e38  # numbers of the user's below it need no care: float32 can hold them
 _AGREED = {"generation": "generation", "step": "step", "phase": "phase of the step", "plan": "plan of the run"}
 
 
@@ -33,8 +39,8 @@ class Report:
 
     ``loss``: the weighted mean over the step's micro-batches, summed in their order; ``weight``: the sum of their weights;
     ``has_gradient``: one flag a parameter; ``compute_s``: by worker, seconds of its own forward and backward; ``reads``: what
-    the passes read, float64 of shape [micro-batches, 6]: first position, one past the last, the upper and the lower 32 bits
-    of the rows' stamp, rows used, rows left out; zeros where no pass begins.
+    the passes read, float64 of shape [passes, 6]: first position, one past the last, the upper and the lower 32 bits of the
+    rows' stamp, rows used, rows left out.
     """
 
     loss: float
@@ -54,30 +60,32 @@ class Control:
         self, *, rank: int, size: int, micro_batches: int, parameters: int, generation: int = 1, plan: int = 0
     ) -> None:
         self._rank, self._size, self._generation, self._plan = rank, size, generation, plan
-        rows, leaves, reads = size * len(_ROW), micro_batches * (2 + MAX_LOGGED), micro_batches * _READ
-        self._values = np.zeros(rows + leaves + reads + parameters)
+        rows, leaves = size * len(_ROW), micro_batches * (_LOG + MAX_LOGGED)
+        self._values = np.zeros(rows + leaves + parameters)
         self._rows = self._values[:rows].reshape(size, len(_ROW))
-        self._leaves = self._values[rows : rows + leaves].reshape(micro_batches, 2 + MAX_LOGGED)
-        self._reads = self._values[rows + leaves : rows + leaves + reads].reshape(micro_batches, _READ)
-        self._used = self._values[rows + leaves + reads :]
+        self._leaves = self._values[rows : rows + leaves].reshape(micro_batches, _LOG + MAX_LOGGED)
+        self._used = self._values[rows + leaves :]
         self._names: tuple[str, ...] | None = None  # of this step's passes; None before the first
         self._last_names: tuple[str, ...] = ()  # for a worker without a pass in a short step
         self._pending: list[tuple[int, Tensor, Tensor | float]] = []
         self.elements = 2 * len(self._values)
+        self._outgoing = torch.empty(0)
+        self._halves = np.empty(0)
 
     def open(self, cut: Cut, *, phase: int = 0, wishes: int = 0, weights_hash: int | None = None) -> None:
         """Begins a step: writes this worker's row."""
         self._values[:] = 0
         self._names = None
+        self._tame = True  # none of the numbers is infinite, nan or too large for float32
         self._pending.clear()
         self._cut, self._phase = cut, phase
         high, low = divmod(weights_hash, 1 << 32) if weights_hash is not None else (0, 0)
         self._rows[self._rank] = (1, self._generation, cut.step, phase, self._plan, 0, high, low, wishes, 0)
 
     def read(self, share: Pass, *, stamp: int, used: int, bad: int) -> None:
-        """Notes what was read for a pass at the place of its first micro-batch."""
+        """Notes what was read for a pass at the place of its first micro-batch. Each pass, with rows or without, begins so."""
         low = stamp & ((1 << _LIMB) - 1)
-        self._reads[share.first] = (share.start, share.stop, stamp >> _LIMB, low, used, bad)
+        self._leaves[share.first, _READ] = (share.start, share.stop, stamp >> _LIMB, low, used, bad)
 
     def note(self, share: Pass, *, mean: Tensor, weight: Tensor | float, log: dict[str, Tensor | float]) -> None:
         """Notes one pass at the place of its first micro-batch; the numbers are read from the device when encoded."""
@@ -94,63 +102,81 @@ class Control:
         self._pending.append((share.first, mean.detach(), weight))
         for k, name in enumerate(names):
             value = log[name]
-            self._leaves[share.first, 2 + k] = value.item() if isinstance(value, Tensor) else value
+            number = value.item() if isinstance(value, Tensor) else value
+            self._leaves[share.first, _LOG + k] = number
+            self._tame &= -_TAME < number < _TAME
 
     def encode(self, out: Tensor, *, has_gradient: Sequence[bool], compute_s: float) -> None:
         """Writes the vector into ``out`` (``elements`` numbers of the gradient's dtype)."""
         for first, mean, weight in self._pending:
-            self._leaves[first, 0] = mean.item()
-            self._leaves[first, 1] = weight.item() if isinstance(weight, Tensor) else weight
+            numbers = (mean.item(), weight.item() if isinstance(weight, Tensor) else weight)
+            self._leaves[first, :2] = numbers
+            self._tame &= all(-_TAME < number < _TAME for number in numbers)
         self._pending.clear()
         self._used[:] = has_gradient
         self._rows[self._rank, 9] = compute_s
-        dtype = np.float64 if out.dtype == torch.float64 else np.float32
-        halves = np.empty((2, len(self._values)), dtype=dtype)
-        with np.errstate(over="ignore"):
-            halves[0] = self._values
-        finite = np.isfinite(halves[0])
-        if finite.all():
+        halves = self._halves_like(out)
+        if self._tame:
+            np.copyto(halves[0], self._values, casting="same_kind")
             np.subtract(self._values, halves[0], out=halves[1], casting="same_kind")
         else:  # inf - inf would turn the low half, and with it the sum, into nan
+            with np.errstate(over="ignore"):
+                np.copyto(halves[0], self._values, casting="same_kind")
+            finite = np.isfinite(halves[0])
             halves[1] = np.where(finite, self._values - np.where(finite, halves[0], 0), 0)
-        out.copy_(torch.from_numpy(halves.reshape(-1)))
+        out.copy_(self._outgoing)
 
     def decode(self, summed: Tensor) -> Report:
         """Reads the summed vector; raises ReplicasDiffer, naming the worker, where one does not agree."""
         halves = summed.cpu().numpy().reshape(2, -1)
         np.add(halves[0], halves[1], out=self._values, dtype=np.float64)
-        self._check_rows()
-        names = self._last_names if self._names is None else self._names
-        used = self._leaves[: self._cut.micro_batches]
-        weights = used[:, 1]
-        means = np.where(weights == 0, 0.0, used[:, 0])  # a micro-batch without weight says nothing, nan included
-        weight = float(np.cumsum(weights)[-1])  # cumsum adds in order: the same bits however workers shared the leaves
-        with np.errstate(invalid="ignore", over="ignore"):
-            loss = float(np.cumsum(means * weights)[-1]) / weight if weight else 0.0
-            logged = names and np.cumsum(used[:, 2:] * weights[:, None], axis=0)[-1] / (weight or np.nan)
+        rows = self._rows.tolist()
+        self._check_rows(rows)
+        begins = self._leaves[:, _STOP].nonzero()[0]
+        passes = self._leaves.take(begins, axis=0)
+        weight = total = 0.0
+        non_finite: list[int] = []
+        for first, (mean, each) in zip(begins.tolist(), passes[:, :2].tolist(), strict=True):
+            if each:  # a pass without weight says nothing, nan included
+                weight += each  # in order: the same bits however workers shared the leaves
+                total += mean * each
+                if not math.isfinite(mean * each):
+                    non_finite.append(first)
         return Report(
-            loss=loss,
+            loss=total / weight if weight else 0.0,
             weight=weight,
-            log={name: float(logged[k]) for k, name in enumerate(names)},
+            log=self._logged(passes, weight),
             has_gradient=self._used > 0,
-            wishes=int(np.bitwise_or.reduce(self._rows[:, 8].astype(np.int64))),
-            compute_s=tuple(self._rows[:, 9].tolist()),
-            non_finite=() if np.isfinite(loss) else tuple(np.flatnonzero(~np.isfinite(means * weights)).tolist()),
-            reads=self._reads[: self._cut.micro_batches].copy(),
+            wishes=functools.reduce(operator.or_, (int(row[8]) for row in rows)),
+            compute_s=tuple(row[9] for row in rows),
+            non_finite=tuple(non_finite),
+            reads=passes[:, _READ],
         )
 
-    def _check_rows(self) -> None:
-        if self._size == 1:
-            return
-        expected = (1, self._generation, self._cut.step, self._phase, self._plan)
-        if not (self._rows[:, :5] == expected).all():
+    def _logged(self, passes: np.ndarray, weight: float) -> dict[str, float]:
+        """The user's scalars as means."""
+        names = self._last_names if self._names is None else self._names
+        if not names:
+            return {}
+        with np.errstate(invalid="ignore", over="ignore"):
+            sums = np.cumsum(passes[:, _LOG:] * passes[:, 1:2], axis=0)[-1] / (weight or np.nan)
+        return dict(zip(names, sums.tolist(), strict=False))
+
+    def _halves_like(self, out: Tensor) -> np.ndarray:
+        """Memory for both halves, kept from step to step; ``_outgoing`` is the same as one tensor of ``out``'s dtype."""
+        if self._outgoing.shape != out.shape or self._outgoing.dtype != out.dtype:
+            self._outgoing = torch.empty(self.elements, dtype=out.dtype)
+            self._halves = self._outgoing.view(2, -1).numpy()
+        return self._halves
+
+    def _check_rows(self, rows: list[list[float]]) -> None:
+        expected = [1, self._generation, self._cut.step, self._phase, self._plan]
+        if any(row[:5] != expected for row in rows):
             self._name_the_odd_one(expected)
-        names = self._rows[:, 5]
-        if self._names and ((names != names[self._rank]) & (names != 0)).any():
+        if self._names and any(row[5] not in (0, rows[self._rank][5]) for row in rows):
             raise self._other_names()
-        hashes = self._rows[:, 6:8]
-        if not (hashes == hashes[0]).all():
-            self._name_the_altered_one(hashes)
+        if any(row[6:8] != rows[0][6:8] for row in rows):
+            self._name_the_altered_one(self._rows[:, 6:8])
 
     def _other_names(self) -> JobError:
         return JobError(
@@ -159,7 +185,7 @@ class Control:
             help="log the same names for every micro-batch",
         )
 
-    def _name_the_odd_one(self, expected: tuple[int, ...]) -> None:
+    def _name_the_odd_one(self, expected: Sequence[int]) -> None:
         for rank, row in enumerate(self._rows):
             for key, wanted in zip(_ROW[:5], expected, strict=True):
                 found = row[_ROW.index(key)]

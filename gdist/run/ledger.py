@@ -31,21 +31,17 @@ _SHORT = 4  # numbers of a span whose rows were all used
 _LIMB = 32  # bits of a stamp in each of the two numbers in which it travelled
 
 
-class Entry(NamedTuple):
-    """A committed step. ``reads``: of ``engine.control.Report``; ``step`` and ``epoch`` from 1; ``applied``: weights moved."""
-
-    step: int
-    epoch: int
-    applied: bool
-    reads: np.ndarray
+# A committed step: step and epoch (from 1), whether weights moved, what its passes read (``reads`` of engine.control.Report).
+# A bare tuple: it is made in every step.
+Entry = tuple[int, int, bool, "np.ndarray"]
 
 
 def to_lines(entries: Sequence[Entry], *, generation: int, repeated: bool = False) -> Iterator[dict[str, Any]]:
     """A line for each epoch of ``entries``, which are in the order of steps. About a microsecond a step."""
-    for epoch, group in groupby(entries, lambda entry: entry.epoch):
+    for epoch, group in groupby(entries, lambda entry: entry[1]):
         steps = list(group)
         line = {"generation": generation, "epoch": epoch, "spans": _spans(steps)}
-        if unapplied := [entry.step for entry in steps if not entry.applied]:
+        if unapplied := [step for step, _, applied, _ in steps if not applied]:
             line["unapplied"] = unapplied
         yield line | {"repeated": True} if repeated else line
 
@@ -53,10 +49,8 @@ def to_lines(entries: Sequence[Entry], *, generation: int, repeated: bool = Fals
 def _spans(entries: Sequence[Entry]) -> list[list[int]]:
     import numpy as np
 
-    reads = np.concatenate([entry.reads for entry in entries])
-    begins = np.flatnonzero(reads[:, 1])  # where a pass begins: its span ends past 0
-    start, stop, high, low, used, bad = reads[begins].astype(np.uint64).T
-    step = np.repeat([entry.step for entry in entries], [len(entry.reads) for entry in entries])[begins].astype(np.uint64)
+    start, stop, high, low, used, bad = np.concatenate([reads for *_, reads in entries]).astype(np.uint64).T
+    step = np.repeat(np.array([entry[0] for entry in entries], dtype=np.uint64), [len(entry[3]) for entry in entries])
     columns = [step, start, stop, (high << np.uint64(_LIMB)) | low]
     if bad.any() or (used != stop - start).any():
         columns += [used, bad]

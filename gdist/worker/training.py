@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from gdist.engine.step import StepResult
 from gdist.errors import NonFinite
 from gdist.records import WISHES, Wishes
-from gdist.run.ledger import Entry
 from gdist.worker.blame import blaming_user
 from gdist.worker.build import Built
 from gdist.worker.evaluation import Evaluation
@@ -127,7 +126,7 @@ class Training:
             self.first_step_seconds = time.time() - self._started
             self._outbox.event("first_step", step=progress.step, seconds=self.first_step_seconds)
         applied = bool(result.weight) and not result.skipped
-        self._outbox.entry(Entry(progress.step, result.epoch + 1, applied, result.reads))
+        self._outbox.entry((progress.step, result.epoch + 1, applied, result.reads))
         if self._outbox.leads:
             line = self._line(result)
             self._outbox.line(line)

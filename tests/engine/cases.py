@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gdist.data.batch import Batch
+from gdist.data.identity import stamps, total
 from gdist.engine.engine import DescendPart, Engine
 from gdist.engine.flat import FlatParameters
 from gdist.engine.plan import Plan
@@ -130,16 +131,31 @@ CASES = {
 }
 
 
-def make_engine(case: Case, *, dtype: str = "fp64", exact: bool = False, batch: int = 24, micro_batches: int = 8) -> Engine:
-    """An engine of the case, not yet in a generation."""
+def order(epoch: int) -> Tensor:
+    """The rows of an epoch in its order."""
+    return torch.randperm(ROWS, generator=torch.Generator().manual_seed(epoch))
+
+
+def make_engine(
+    case: Case,
+    *,
+    dtype: str = "fp64",
+    exact: bool = False,
+    batch: int = 24,
+    micro_batches: int = 8,
+    bad: Sequence[int] = (),
+) -> Engine:
+    """An engine of the case, not yet in a generation. ``bad``: positions of each epoch whose rows cannot be used."""
     torch.manual_seed(7)
     precision = Precision("fp64" if dtype == "fp64" else "fp32", CPU)
     module = case.model().to(precision.dtype)
     columns = {n: c.to(precision.dtype) if c.is_floating_point() else c for n, c in case.data().items()}
 
     def load(epoch: int, start: int, stop: int) -> Batch:
-        order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(epoch))[start:stop]
-        return Batch({n: c[order] for n, c in columns.items()})
+        rows = order(epoch)
+        good = rows[[i for i in range(start, stop) if i not in bad]]
+        stamp = total(stamps(0, rows[start:stop].numpy()))
+        return Batch({n: c[good] for n, c in columns.items()}, stamp=stamp, bad=stop - start - len(good))
 
     def loss(b: Batch) -> Loss | Tensor:
         return case.loss(module, b)

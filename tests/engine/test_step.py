@@ -147,7 +147,8 @@ def test_control_carries_doubles_through_float32() -> None:
     cut = Plan(4, batch_size=4, micro_batches=2).cut(0)
     control.open(cut, weights_hash=(1 << 64) - 12345)
     for i, mean in enumerate((0.1234567890123, 7e-9)):
-        control.note(Pass(i, 1, 0, 2), mean=torch.tensor(mean, dtype=torch.float64), weight=2, log={})
+        control.read(Pass(i, 1, 2 * i, 2 * i + 2), stamp=i, used=2, bad=0)
+        control.note(Pass(i, 1, 2 * i, 2 * i + 2), mean=torch.tensor(mean, dtype=torch.float64), weight=2, log={})
     out = torch.zeros(control.elements)
     control.encode(out, has_gradient=[True], compute_s=0.5)
     assert control.decode(out).loss == pytest.approx((0.1234567890123 + 7e-9) / 2, rel=1e-12)
@@ -157,8 +158,9 @@ def test_control_carries_doubles_through_float32() -> None:
 def test_a_loss_that_is_not_finite_names_its_micro_batch_and_no_other(value: float) -> None:
     control = Control(rank=0, size=1, micro_batches=2, parameters=1)
     control.open(Plan(4, batch_size=4, micro_batches=2).cut(0))
-    control.note(Pass(0, 1, 0, 2), mean=torch.tensor(1.0), weight=2, log={})
-    control.note(Pass(1, 1, 2, 4), mean=torch.tensor(value), weight=2, log={})
+    for i, mean in enumerate((1.0, value)):
+        control.read(Pass(i, 1, 2 * i, 2 * i + 2), stamp=i, used=2, bad=0)
+        control.note(Pass(i, 1, 2 * i, 2 * i + 2), mean=torch.tensor(mean), weight=2, log={})
     out = torch.zeros(control.elements)
     control.encode(out, has_gradient=[True], compute_s=0.5)
     report = control.decode(out)
