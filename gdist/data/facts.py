@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gdist.data.columns import TensorPlan
@@ -34,6 +34,14 @@ class DataFacts:
     def width(self) -> int:
         """Numbers in a sample's features."""
         return math.prod(self.shape)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> DataFacts:
+        """What ``to_json`` gave, after any trip through JSON."""
+        return cls(**{name: tuple(each) if isinstance(each, list) else each for name, each in content.items()})
 
     def place(self, column: str) -> int:
         """Where in the features a column stands, from 0. Raises ValueError where it is not among them."""

@@ -157,7 +157,9 @@ class TableRows(Rows):
         return self.learned is not None
 
     def state(self) -> dict[str, Any]:
-        return {"learned": self.learned.to_json()} if self.learned is not None and self.learned.columns else {}
+        features = next(plan.columns for plan in self.plans if plan.name == "features")
+        learned = {"learned": self.learned.to_json()} if self.learned is not None and self.learned.columns else {}
+        return {"features": list(features), **learned}
 
     def with_state(self, state: Mapping[str, Any]) -> TableRows:
         if "learned" not in state:

@@ -133,7 +133,8 @@ class RunFolder:
         self._write("job.json", content)
 
     def write_data(self, data: dict[str, Any]) -> None:
-        """``data.json``: ``files`` that the run trains on, and ``state``: what was learned from them."""
+        """``data.json``: ``files`` that the run trains on, ``state``: what was learned from them, ``facts``: what a model may
+        ask about them."""
         self._write("data.json", data)
 
     def write_control(self, control: dict[str, Any]) -> None:

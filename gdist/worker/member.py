@@ -244,7 +244,8 @@ class Member:
             if self.order.job_file and not self.order.resume:
                 folder.copy_source(self.order.job_file)
             resolved = describe(job) | {"micro_batches": built.plan.micro_batches, "batch_size": built.plan.batch_size}
-            folder.write_data({"files": built.data.files, "state": built.data.state})
+            facts = built.feed.rows.facts().to_json()
+            folder.write_data({"files": built.data.files, "state": built.data.state, "facts": facts})
             folder.write_job(resolved, job_file=self.order.job_file, overrides=self.order.overrides)
             folder.remove_result()
         self._say_started(built, membership, progress.step)
