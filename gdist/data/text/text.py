@@ -13,15 +13,11 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from gdist.data.cache import cached
 from gdist.data.source import Source
-from gdist.data.text.choose import WORDS, Train, choose, deadline_s, hashed
+from gdist.data.text.choose import WORDS, Train
 from gdist.data.text.corpus import Corpus, Progress, table_suffixes
 from gdist.data.text.rows import TextRows
-from gdist.data.text.tokenizer import restored
-from gdist.data.text.tokens import map_tokens, write_tokens
 from gdist.description import Wrong, nearest
-from gdist.errors import DataError
 
 
 class Text(Source):
@@ -56,24 +52,13 @@ class Text(Source):
             )
         return tokenizer
 
-    def open(self, *, learned: dict[str, Any] | None = None, progress: Progress | None = None) -> TextRows:
-        """Tokenizes what is not in the cache yet. ``learned``: the ``state()`` of other rows, by whose tokenizer this text is
-        read too. ``progress(bytes done, of all)`` is called as the corpus is read: twice over where a tokenizer is learned."""
-        corpus = self._corpus()
-        if learned is not None:
-            tokenizer = restored(learned)
-        else:
-            tokenizer = choose(self.tokenizer, corpus, separator=self.separator, storage=self.storage, progress=progress)
+    def open(self, *, progress: Progress | None = None) -> TextRows:
+        """Finds the files; they are tokenized, unless they were before, when the first row is asked for."""
+        from gdist.data.storage import find_files
 
-        def write(path: Path) -> None:
-            encoded = tokenizer.encode(corpus.pieces(progress), separator=self.separator)
-            write_tokens(path, encoded, dtype=tokenizer.dtype)
-
-        key = hashed(corpus.identity(), tokenizer.state(), self.separator)
-        tokens = map_tokens(cached("tokens", key, write, deadline_s=deadline_s(corpus)))
-        self._check_length(len(tokens.array), corpus)
-        stride = self.stride or self.context
-        return TextRows(tokens, context=self.context, stride=stride, tokenizer=tokenizer, files=corpus.identity()["files"])
+        suffixes = self.suffixes or (table_suffixes() if self.column is not None else (".txt",))
+        files = find_files(self.path, suffixes=suffixes, options=self.storage)
+        return TextRows(self, Corpus(files, column=self.column), progress=progress)
 
     def describe(self) -> dict[str, Any]:
         """Without what may be a credential."""
@@ -84,20 +69,3 @@ class Text(Source):
         described = {**super().describe(), "path": shown if isinstance(self.path, tuple) else shown[0]}
         del described["storage"]
         return described
-
-    def _corpus(self) -> Corpus:
-        from gdist.data.storage import find_files
-
-        suffixes = self.suffixes or (table_suffixes() if self.column is not None else (".txt",))
-        return Corpus(find_files(self.path, suffixes=suffixes, options=self.storage), column=self.column)
-
-    def _check_length(self, count: int, corpus: Corpus) -> None:
-        where = ", ".join(file.shown for file in corpus.files[:3]) + (" ..." if len(corpus.files) > 3 else "")
-        if not count:
-            raise DataError("the data is empty: there is no text in it", where=where)
-        if count <= self.context:
-            raise DataError(
-                f"the corpus has {count} tokens, and one window takes {self.context + 1}: the context, and the one to predict",
-                where=where,
-                help=f"set context to {count - 1} or less, or give it more text" if count > 1 else "give it more text",
-            )

@@ -30,7 +30,7 @@ def stories(tmp_path: Path) -> Path:
 def saved(stories: Path, tmp_path: Path) -> Path:
     """A tokenizer's file, with the truncation and padding that some come with."""
     tokenizer = tokenizers.Tokenizer.from_str(
-        Text(path=stories, tokenizer=Train(vocabulary=300), context=4).open().state()["json"]
+        Text(path=stories, tokenizer=Train(vocabulary=300), context=4).open().state()["tokenizer"]["json"]
     )
     tokenizer.enable_truncation(5)
     tokenizer.enable_padding()
@@ -79,13 +79,13 @@ def test_it_learns_the_same_each_time_and_reads_any_text(
     assert again.fingerprint() == rows.fingerprint()
     assert rows.tokenizer.vocabulary == 320
     (tmp_path / "new.txt").write_text("Жук, unseen: \x00\x7f  \r\n 🦊")
-    new = Text(path=tmp_path / "new.txt", context=2).open(learned=json.loads(json.dumps(rows.state())))
+    new = Text(path=tmp_path / "new.txt", context=2).open().with_state(json.loads(json.dumps(rows.state())))
     assert new.decode(new.tokens) == "Жук, unseen: \x00\x7f  \r\n 🦊<|endoftext|>"
 
 
 def test_it_is_learned_once_for_all_windows(stories: Path, cache: Path) -> None:
     for context in (4, 8):
-        Text(path=stories, tokenizer=Train(vocabulary=300), context=context).open()
+        Text(path=stories, tokenizer=Train(vocabulary=300), context=context).open().take(np.arange(2))
     assert sorted(entry.name.partition("-")[0] for entry in cache.iterdir()) == ["tokenizer", "tokens"]
 
 
@@ -93,31 +93,31 @@ def test_it_is_learned_once_for_all_windows(stories: Path, cache: Path) -> None:
 def test_a_damaged_tokenizer_s_file_is_said(stories: Path, saved: Path, damage: object) -> None:
     saved.write_text(damage(saved.read_text()))  # type: ignore[operator]
     with pytest.raises(DataError, match=r"not a tokenizer[^$]*tokenizer.json"):
-        Text(path=stories, tokenizer=saved).open()
+        len(Text(path=stories, tokenizer=saved).open())
     saved.write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"not a tokenizer[^$]*tokenizer.json"):
-        Text(path=stories, tokenizer=saved).open()
+        len(Text(path=stories, tokenizer=saved).open())
     with pytest.raises(DataError, match=r"no such"):
-        Text(path=stories, tokenizer=saved.with_name("other.json")).open()
+        len(Text(path=stories, tokenizer=saved.with_name("other.json")).open())
 
 
 def test_an_untrained_tokenizer_is_said(stories: Path, tmp_path: Path) -> None:
     tokenizers.Tokenizer(tokenizers.models.BPE()).save(str(tmp_path / "none.json"))
     with pytest.raises(DataError, match="has no tokens"):
-        Text(path=stories, tokenizer=tmp_path / "none.json").open()
+        len(Text(path=stories, tokenizer=tmp_path / "none.json").open())
 
 
 def test_without_the_package_the_extra_is_named(stories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(DataError, match=r"`tokenizers` is not installed[^$]*pip install 'gdist\[text\]'"):
-        Text(path=stories, tokenizer=Train()).open()
+        len(Text(path=stories, tokenizer=Train()).open())
     assert len(Text(path=stories, context=8).open())
 
 
 def test_undecodable_bytes_are_named(stories: Path) -> None:
     (stories / "05.txt").write_bytes(b"caf\xe9 au lait")
     with pytest.raises(DataError, match=r"not UTF-8: byte 0xe9[^$]*05.txt, byte 3"):
-        Text(path=stories, tokenizer=Train(vocabulary=300)).open()
+        len(Text(path=stories, tokenizer=Train(vocabulary=300)).open())
 
 
 def test_a_vocabulary_has_room_for_all_bytes() -> None:

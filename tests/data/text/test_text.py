@@ -88,12 +88,36 @@ def test_a_learned_vocabulary_reads_other_text_and_survives_json(corpus: Path, t
     (tmp_path / "other.txt").write_text("word was the")
     other = Text(path=tmp_path / "other.txt", tokenizer="characters", context=4)
     assert other.open().tokenizer.vocabulary == len(set("word was the"))
-    read = other.open(learned=state)
+    read = other.open().with_state(state)
     assert read.tokenizer.vocabulary == rows.tokenizer.vocabulary
     assert rows.decode(read.tokens) == "word was the"
     (tmp_path / "other.txt").write_text("the word: Ж")
     with pytest.raises(DataError, match=r"character 'Ж' is not in the vocabulary[^$]*other.txt, byte 10\n"):
-        other.open(learned=state)
+        len(other.open().with_state(state))
+
+
+def test_with_another_s_state_nothing_is_learned_and_its_own_state_changes_nothing(corpus: Path, cache: Path) -> None:
+    rows = Text(path=corpus, tokenizer="characters", context=4).open()
+    assert rows.with_state({}) is rows
+    assert rows.with_state({"learned": {}}) is rows
+    again = Text(path=corpus, tokenizer="characters", context=4).open().with_state(rows.state())
+    assert (again.fingerprint(), again.state()) == (rows.fingerprint(), rows.state())
+    assert sum(entry.name.startswith("tokenizer-") for entry in cache.iterdir()) == 1
+    Text(path=corpus / "a.txt", tokenizer="characters", context=4).open().with_state(rows.state()).take(np.arange(2))
+    assert sum(entry.name.startswith("tokenizer-") for entry in cache.iterdir()) == 1
+
+
+def test_what_a_model_and_a_resume_ask_of_it(corpus: Path) -> None:
+    rows = Text(path=corpus, tokenizer="characters", context=4).open()
+    assert rows.facts().classes == len(set("".join(PLAIN)))
+    assert rows.facts().shape == (4,)
+    before = rows.files()
+    assert [(Path(file["path"]).name, file["size"]) for file in before] == [
+        (Path(name).name, len(text.encode())) for name, text in DOCUMENTS.items()
+    ]
+    os.utime(corpus / "b.txt", (0, 0))
+    now = Text(path=corpus, context=4).open().files()
+    assert [one == other for one, other in zip(before, now, strict=True)] == [True, False, True, True]
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
@@ -126,7 +150,7 @@ def test_an_unknown_character_in_a_column_is_named_by_its_row(tmp_path: Path) ->
     sources = {name: Text(path=tmp_path / f"{name}.parquet", column="text", context=1) for name in ("known", "unknown")}
     learned = sources["known"].replace({"tokenizer": "characters"}).open().state()
     with pytest.raises(DataError, match=r"character 'é' is not in[^$]*unknown.parquet, row 3, column `text`, byte 1\n"):
-        sources["unknown"].open(learned=learned)
+        len(sources["unknown"].open().with_state(learned))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +180,7 @@ def test_a_column_is_for_tables_of_one_format(tmp_path: Path) -> None:
 def test_undecodable_bytes_are_named_by_file_and_offset_and_bytes_take_them(tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_bytes("é".encode() * 700_000 + b"\xe9t\xe9")
     with pytest.raises(DataError, match=r"not UTF-8: byte 0xe9 [^$]*bad.txt, byte 1400000[^$]*tokenizer='bytes'"):
-        Text(path=tmp_path, tokenizer="characters").open()
+        len(Text(path=tmp_path, tokenizer="characters").open())
     assert len(Text(path=tmp_path).open().tokens) == 1_400_003
 
 
@@ -164,10 +188,10 @@ def test_an_empty_or_short_corpus_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     for tokenizer in ("bytes", "characters"):
         with pytest.raises(DataError, match=r"the data is empty[^$]*a.txt"):
-            Text(path=tmp_path, tokenizer=tokenizer).open()
+            len(Text(path=tmp_path, tokenizer=tokenizer).open())
     (tmp_path / "a.txt").write_text("x" * 256)
     with pytest.raises(DataError, match=r"has 256 tokens, and one window takes 257[^$]*set context to 255 or less"):
-        Text(path=tmp_path, context=256).open()
+        len(Text(path=tmp_path, context=256).open())
     assert len(Text(path=tmp_path, context=255).open()) == 1
 
 
@@ -209,13 +233,13 @@ def test_tokens_are_made_once_and_anew_when_a_file_was_written(corpus: Path, cac
 
 
 def test_a_damaged_file_of_the_cache_is_said(corpus: Path, cache: Path) -> None:
-    Text(path=corpus).replace({"context": 4}).open()
+    len(Text(path=corpus, context=4).open())
     (entry,) = cache.iterdir()
     whole = entry.read_bytes()
     for damaged in (whole[:-3], whole[5:], b"", whole + b"x"):
         entry.write_bytes(damaged)
         with pytest.raises(DataError, match=r"a file of the cache is damaged[^$]*tokens-[^$]*remove it"):
-            Text(path=corpus, context=4).open()
+            len(Text(path=corpus, context=4).open())
 
 
 def test_the_description_is_json_without_credentials(corpus: Path) -> None:
