@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
 
-from gdist import Job, Result, evaluate, predict, train
+from gdist import DataFacts, Job, Parquet, Result, evaluate, predict, train
 from gdist.errors import UsageError
 
 GENERATOR = torch.Generator().manual_seed(1)
@@ -71,3 +74,57 @@ def test_a_job_that_was_made_in_python_must_be_made_again(run: Result) -> None:
     with pytest.raises(UsageError, match="was made in Python and has no file") as caught:
         predict("run", data=X, local=True)
     assert caught.value.help == 'make it again there, and: gdist.predict("run", job=job)'
+
+
+SIZES, COLOURS = np.random.default_rng(3).normal(50, 10, size=200), ["red", "green", "blue", "grey"]
+
+
+class Sorter(nn.Module):
+    """Of size, colour's code and weight, in the order in which the data has them."""
+
+    def __init__(self, data: DataFacts) -> None:
+        super().__init__()
+        assert data.features == ("size", "colour", "weight")
+        assert data.categories == {"colour": 5}
+        assert data.classes == 3
+        self.colours = nn.Embedding(data.categories["colour"], 4)
+        self.out = nn.Linear(6, data.classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.cat([x[:, [0, 2]], self.colours(x[:, 1].long())], 1))
+
+
+def table(rows: slice) -> pa.Table:
+    sizes = SIZES[rows]
+    return pa.table({
+        "size": pa.array(sizes, mask=sizes > 65), "colour": [COLOURS[i % 4] for i in range(len(sizes))],
+        "weight": sizes * 2.0, "kind": ["small" if s < 45 else "large" if s > 55 else "fair" for s in sizes],
+    })  # fmt: skip
+
+
+def sort_job() -> Job:
+    data = Parquet(
+        path="all.parquet", target="kind", scale={"size": "standardize", "weight": "minmax"}, fill={"size": "mean"},
+        categories=["colour", "kind"],
+    )  # fmt: skip
+    return Job(model=Sorter, loss="cross_entropy", data=data, validation=0.25, metrics=["accuracy"], batch_size=50, epochs=30,
+               optimizer="adam")  # fmt: skip
+
+
+def test_what_was_learned_of_the_data_is_applied_to_other_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pq.write_table(table(slice(0, 200)), "all.parquet")
+    run = train(sort_job(), local=True, name="sort", show=False, overrides=["optimizer.lr=0.05"])
+    assert evaluate("sort", job=sort_job(), local=True, show=False) == run.validation
+
+    whole = predict("sort", job=sort_job(), data="all.parquet", keep=["kind"], local=True, show=False)
+    assert set(whole["prediction"]) == {"small", "fair", "large"}
+    assert (whole["prediction"] == whole["kind"]).mean() > 0.8
+    # A part of it, elsewhere, in another format and another order, without a target, with a colour that nobody knows:
+    part = table(slice(0, 40)).select(["weight", "size", "colour"])
+    part = part.set_column(2, "colour", pa.array(["mauve", *part["colour"].to_pylist()[1:]]))
+    pyarrow.csv.write_csv(part, "part.csv")
+    found = predict("sort", job=sort_job(), data="part.csv", keep=["colour"], local=True, show=False)
+    assert found["colour"].tolist() == part["colour"].to_pylist()
+    assert found["prediction"][1:].tolist() == whole["prediction"][1:40].tolist()
+    np.testing.assert_allclose(found["probability"][1:], whole["probability"][1:40], rtol=1e-5)

@@ -1,13 +1,13 @@
-"""A source's description for other rows: at another path, or without the target that they lack."""
+"""A source's description for other rows than it was written for: at another path, with the features that a model has learned,
+without the target that they lack."""
 
 from __future__ import annotations
 
-import fnmatch
+from collections.abc import Sequence
 from typing import Any
 
-from gdist.data.columns import Choice
 from gdist.data.source import Source
-from gdist.data.table import Table
+from gdist.data.table import Columns, Table
 from gdist.errors import DataError
 
 _TABLES = ("Parquet", "Arrow", "CSV", "JSONLines")
@@ -29,24 +29,26 @@ def read_at(source: Source, path: str) -> Source:
     return there
 
 
+def with_features(source: Source, features: Sequence[str]) -> Source:
+    """``source`` with these columns as the features, if it leaves them open: a model has learned their order."""
+    if isinstance(source, Columns) and source.features is None and features:
+        return source.model_copy(update={"features": tuple(features)})
+    return source
+
+
 def without_target(source: Source) -> Source:
-    """``source`` with the same features and no target, whether its column is there or not."""
-    if not isinstance(source, Table) or source.target is None:
+    """``source`` without a target, whether its column is there or not."""
+    if not isinstance(source, Columns) or source.target is None:
         return source
-    features: Any = source.features
-    if features is None:
-        reader = source.readers(source.find()[:1])[0]
-        there = reader.schema.names
-        taken = {column for choice in (source.target, *source.extra.values()) for column in _chosen(choice, there)}
-        features = tuple(name for name in there if name not in taken)
-    dtypes = {name: kind for name, kind in source.dtypes.items() if name != "target"}
-    return source.model_copy(update={"features": features, "target": None, "dtypes": dtypes})
-
-
-def _chosen(choice: Choice, columns: list[str]) -> list[str]:
-    """Those of ``columns`` that are meant; none for a name that is not there."""
-    names = (choice,) if isinstance(choice, str) else choice
-    return [column for column in columns if any(column == name or fnmatch.fnmatchcase(column, name) for name in names)]
+    gone = (source.target,) if isinstance(source.target, str) else source.target
+    categories = (source.categories,) if isinstance(source.categories, str) else source.categories
+    changes: dict[str, Any] = {"target": None, "categories": tuple(name for name in categories if name not in gone)}
+    changes["dtypes"] = {name: kind for name, kind in source.dtypes.items() if name != "target"}
+    for name in ("scale", "fill"):
+        words = getattr(source, name)
+        if isinstance(words, dict):
+            changes[name] = {column: word for column, word in words.items() if column not in gone} or None
+    return source.model_copy(update=changes)
 
 
 def _tables() -> list[Any]:

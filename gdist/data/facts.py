@@ -41,7 +41,8 @@ class DataFacts:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> DataFacts:
         """What ``to_json`` gave, after any trip through JSON."""
-        return cls(**{name: tuple(each) if isinstance(each, list) else each for name, each in content.items()})
+        facts: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in content.items()}
+        return cls(**facts)
 
     def place(self, column: str) -> int:
         """Where in the features a column stands, from 0. Raises ValueError where it is not among them."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from gdist.data.learned.recipe import Value
     from gdist.job.job import Job
 
 COLUMNS = ("row", "prediction", "probability")
@@ -95,7 +96,10 @@ class Predicting:
         with self._trained.precision.autocast():
             outputs = self._trained.task.predict(batch)
         _check(outputs, batch.rows)
-        columns = {name: as_column(tensor) for name, tensor in said(self._trained.job, outputs).items()}
+        found = said(self._trained.job, outputs)
+        columns = {name: as_column(tensor) for name, tensor in found.items()}
+        if self._trained.classes is not None and found["prediction"].dim() == 1 and is_of_classes(self._trained.job):
+            columns["prediction"] = in_words(columns["prediction"], self._trained.classes)
         if batch.bad:
             self.bad += batch.bad
             good = np.array(list(self._good(start, stop)), dtype=bool)
@@ -119,7 +123,7 @@ def said(job: Job, outputs: Tensor) -> dict[str, Tensor]:
     dimension; of one score, 1 if it is positive, else 0. Else the numbers themselves, a lone one without its dimension."""
     outputs = outputs.detach().float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs.detach()
     lone = outputs.dim() == 2 and outputs.shape[1] == 1
-    if not _is_of_classes(job):
+    if not is_of_classes(job):
         return {"prediction": outputs[:, 0] if lone else outputs}
     if job.loss == "binary_cross_entropy" or lone or outputs.dim() == 1:
         scores = outputs[:, 0] if lone else outputs
@@ -141,7 +145,16 @@ def as_column(values: Tensor) -> pa.Array:
     return column
 
 
-def _is_of_classes(job: Job) -> bool:
+def in_words(codes: pa.Array, classes: Sequence[Value]) -> pa.Array:
+    """What the class numbers stand for; null for one that the target never had (the model may have more outputs)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = pc.less(codes, len(classes))
+    return pa.array(list(classes)).take(pc.if_else(known, codes, pa.scalar(None, codes.type)))
+
+
+def is_of_classes(job: Job) -> bool:
     if isinstance(job.loss, str):
         return job.loss in _OF_CLASSES
     return any(METRICS[name].of_classes for name in job.metrics)

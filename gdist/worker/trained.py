@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gdist.data.elsewhere import read_at, without_target
+from gdist.data.elsewhere import read_at, with_features, without_target
+from gdist.data.facts import DataFacts
 from gdist.data.feed import Feed
+from gdist.data.learned.learned import Learned
+from gdist.data.learned.recipe import Value
 from gdist.data.source import Source
 from gdist.data.table import Columns
 from gdist.data.wrap import as_source
@@ -44,6 +48,7 @@ class Trained:
     groups: int
     weights: str
     rows_of: str
+    classes: tuple[Value, ...] | None  # what the target's codes stand for, where it is a category
 
 
 def open_trained(job: Job, order: Order) -> Trained:
@@ -56,7 +61,8 @@ def open_trained(job: Job, order: Order) -> Trained:
     device = choose_device(job.device)
     precision = Precision(job.precision, device)
     feed, rows_of = _open_rows(job, order, run, device, precision)
-    task, _ = make_task(_as_trained(job), feed.rows.facts(), device, precision)
+    facts = DataFacts.from_json(known["facts"]) if (known := run.data()).get("facts") else feed.rows.facts()
+    task, _ = make_task(_as_trained(job), facts, device, precision)
     with torch.no_grad():
         _take_weights(task, Path(order.weights), run)
     task.module.requires_grad_(False)
@@ -65,6 +71,7 @@ def open_trained(job: Job, order: Order) -> Trained:
         job=job, task=task, replica=Replica(task.module, {}, precision=precision, task=task), feed=feed, device=device,
         precision=precision, groups=int((run.job().get("job") or {}).get("micro_batches") or 1),
         weights=str(Path(order.weights).relative_to(run.path)), rows_of=rows_of,
+        classes=_classes(_state(run)),
     )  # fmt: skip
 
 
@@ -78,10 +85,11 @@ def _open_rows(job: Job, order: Order, run: RunFolder, device: torch.device, pre
     source, rows_of = _source(job, order)
     if source is None:
         return _held_out(job, run, device, precision)
-    if order.purpose == "predict":
-        source = without_target(source)
     if source is not job.data and isinstance(source, Columns) and isinstance(job.data, Columns):
         source = source.like(job.data)
+    source = with_features(source, _state(run).get("features") or ())
+    if order.purpose == "predict":
+        source = without_target(source)
     with blaming_user("the data could not be opened"):
         rows = source.open().with_state(_state(run))
     return Feed(rows, shuffle=False, device=device, float_dtype=precision.dtype), rows_of
@@ -126,6 +134,13 @@ def _state(run: RunFolder) -> dict[str, Any]:
     """What the run learned from the rows that it trained on."""
     found: dict[str, Any] = run.data().get("state") or {}
     return found
+
+
+def _classes(state: Mapping[str, Any]) -> tuple[Value, ...] | None:
+    """What a class number stands for; None where the target is no category, or several columns."""
+    columns = Learned.from_json(state.get("learned") or {}).columns.values()
+    found = [each.vocabulary for each in columns if each.rule.target and each.vocabulary is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def _fingerprint(run: RunFolder) -> str | None:
