@@ -13,7 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gdist.api import Result, train
-    from gdist.data import Batch, DataFacts, HuggingFace, MapStyle, Mix, Parquet, Rows, Source, Split, Tensors
+    from gdist.data import (
+        CSV,
+        Arrow,
+        Batch,
+        DataFacts,
+        HuggingFace,
+        JSONLines,
+        MapStyle,
+        Mix,
+        Parquet,
+        Rows,
+        Source,
+        Split,
+        Tensors,
+        Text,
+    )
     from gdist.errors import GdistError
     from gdist.inference import evaluate, predict
     from gdist.job import Callback, Clip, Job, Stop
@@ -23,7 +38,22 @@ if TYPE_CHECKING:
 
 _WHERE = {  # module -> its public names
     "gdist.api": ("Result", "train"),
-    "gdist.data": ("Batch", "DataFacts", "HuggingFace", "MapStyle", "Mix", "Parquet", "Rows", "Source", "Split", "Tensors"),
+    "gdist.data": (
+        "CSV",
+        "Arrow",
+        "Batch",
+        "DataFacts",
+        "HuggingFace",
+        "JSONLines",
+        "MapStyle",
+        "Mix",
+        "Parquet",
+        "Rows",
+        "Source",
+        "Split",
+        "Tensors",
+        "Text",
+    ),
     "gdist.errors": ("GdistError",),
     "gdist.inference": ("evaluate", "predict"),
     "gdist.job": ("Callback", "Clip", "Job", "Stop"),
@@ -34,10 +64,12 @@ _WHERE = {  # module -> its public names
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
+    "CSV",
     "SGD",
     "AdaGrad",
     "Adam",
     "AdamW",
+    "Arrow",
     "Batch",
     "Callback",
     "Clip",
@@ -49,6 +81,7 @@ __all__ = [
     "Gather",
     "GdistError",
     "HuggingFace",
+    "JSONLines",
     "Job",
     "Linear",
     "Loss",
@@ -67,6 +100,7 @@ __all__ = [
     "Stop",
     "Task",
     "Tensors",
+    "Text",
     "WarmupStableDecay",
     "evaluate",
     "predict",

@@ -5,15 +5,15 @@ To add a format: a reader in ``formats/``, and a source beside ``parquet.py`` wi
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import ByteSize, Field, field_validator
+from pydantic import BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError, field_validator
 
 from gdist.data.columns import Choice, Dtype
 from gdist.data.learned.recipe import Scale, Value
 from gdist.data.source import Source
+from gdist.description import Wrong, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from gdist.data.table_rows import TableRows
 
 _NO_SECRET = ("anonymous", "endpoint_override", "region", "scheme", "project", "endpoint_url", "anon")
+
+
+def _bytes(value: Any) -> int:
+    """A number of bytes, also from words such as 512MiB."""
+    try:
+        size = TypeAdapter(ByteSize).validate_python(value)
+    except ValidationError:
+        size = ByteSize(0)
+    if size <= 0 or isinstance(value, bool):
+        raise Wrong(f"must be a number of bytes, not {shown(value)}", help="such as 512MiB, or 2GB")
+    return int(size)
 
 
 class Columns(Source):
@@ -58,8 +69,8 @@ class Columns(Source):
     on_bad_rows: Literal["error", "skip"] = Field(
         default="error", description="'skip': rows that cannot be used are left out of their batch, counted and reported"
     )
-    memory: ByteSize = Field(
-        default=ByteSize(1 << 30),
+    memory: Annotated[int | str, BeforeValidator(_bytes)] = Field(
+        default=1 << 30,
         description="bytes, or as '512MiB': data that takes more is read in row groups as it is needed. Of each worker",
     )
     streams: int = Field(default=64, ge=1, description="row groups mixed at a time where they do not all fit, at most")
@@ -90,18 +101,28 @@ class Table(Columns):
     )
     storage: dict[str, Any] = Field(default={}, description="options of the file system, such as an endpoint or a key")
 
-    @abstractmethod
+    format: ClassVar[str]  # its module in ``formats``
+
+    def options(self) -> Any:
+        """What the format's readers must be told; None for a format that says all itself."""
+        return None
+
     def suffixes(self) -> tuple[str, ...]:
         """Endings of the format's files."""
+        from gdist.data.formats.file_set import suffixes
 
-    @abstractmethod
-    def readers(self, files: Sequence[StoredFile]) -> list[Reader]:
-        """Opens the files. Raises DataError that names the one that is none of this format."""
+        return suffixes(self.format)
 
     def find(self) -> list[StoredFile]:
         from gdist.data.storage import find_files
 
         return find_files(self.path, suffixes=self.suffixes(), options=self.storage)
+
+    def readers(self, files: Sequence[StoredFile]) -> list[Reader]:
+        """Opens the files. Raises DataError that names the one that is none of this format."""
+        from gdist.data.formats.file_set import open_readers
+
+        return open_readers(self.format, files, options=self.options())
 
     def open(self) -> TableRows:
         from gdist.data.table_rows import TableRows

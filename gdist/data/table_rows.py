@@ -69,7 +69,8 @@ class TableRows(Rows):
         used = choose_all(self.readers[0].schema.names, **chosen)
         self.schema = common_schema(self.readers, list(dict.fromkeys(column for of in used.values() for column in of)))
         self.recipe = Recipe.of(
-            self.schema, **chosen, scale=source.scale, fill=source.fill, indicators=source.indicators, categories=source.categories
+            self.schema, **chosen, scale=source.scale, fill=source.fill, indicators=source.indicators,
+            categories=source.categories,
         )  # fmt: skip
         plans = plan_tensors(self.schema, **chosen, shape=source.shape, dtypes=source.dtypes, recipe=self.recipe)
         self.plans = [_as_floats(plan, floats) for plan in plans]
@@ -79,7 +80,7 @@ class TableRows(Rows):
         self._floats = floats
         self._budget = budget or int(source.memory)
         row_bytes = sum(plan.row_bytes for plan in self.plans) + _BOOKKEEPING
-        self.follows = len(self) * row_bytes > source.memory
+        self.follows = len(self) * row_bytes > int(source.memory)
         self._group_bytes = int(max(sizes)) * row_bytes
         self._arena: Arena | None = None
         self._loader: Loader | None = None
@@ -101,12 +102,7 @@ class TableRows(Rows):
         """Row groups that memory is for, beside those being decoded."""
         slots = self._budget // self._group_bytes - self._threads
         if slots < 1:
-            raise DataError(
-                f"a row group takes {self._group_bytes >> 20} MiB of memory, the bound is {self._budget >> 20} MiB in all",
-                where=self.readers[0].file.shown,
-                note="there must be room for two of them",
-                help="raise the data's memory=, read fewer columns, or write the files with smaller row groups",
-            )
+            raise self._too_large(needed=2)
         return int(min(slots, len(self.groups)))
 
     def order(self, index: Index, *, seed: int, shuffle: bool, batch_size: int) -> Order:
@@ -172,8 +168,9 @@ class TableRows(Rows):
         if not self.follows:
             return self, self
         kept: dict[str, Any] = {"learned": self.learned, "floats": self._floats}
-        least = 2 * self._group_bytes
-        second = max(least, self._budget // 4)
+        second = max(2 * self._group_bytes, self._budget // 4)
+        if self._budget - second < 2 * self._group_bytes:
+            raise self._too_large(needed=4)
         first = TableRows(self.source, self.readers, **kept, budget=self._budget - second)
         return first, TableRows(self.source, self.readers, **kept, budget=second)
 
@@ -226,6 +223,15 @@ class TableRows(Rows):
     def close(self) -> None:
         if self._loader is not None:
             self._loader.close()
+
+    def _too_large(self, *, needed: int) -> DataError:
+        group, budget = (f"{size / 2**20:.3g} MiB" for size in (self._group_bytes, self._budget))
+        return DataError(
+            f"the data takes more than its bound of memory, {budget}, in which there is no room for {needed} of its row groups",
+            where=self.readers[0].file.shown,
+            note=f"the largest takes {group}" + (", and rows held out are read beside those that train" if needed > 2 else ""),
+            help="raise the data's memory=, read fewer columns, or write the files with smaller row groups",
+        )
 
     def _group_of(self, rows: np.ndarray) -> np.ndarray:
         groups: np.ndarray = self.bounds.searchsorted(rows, side="right") - 1

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 FORMATS = ("parquet", "arrow", "csv", "json_lines")
 
 
+def suffixes(format: str) -> tuple[str, ...]:
+    """Endings of a format's files."""
+    found: tuple[str, ...] = importlib.import_module(f"gdist.data.formats.{format}").SUFFIXES
+    return found
+
+
 def open_readers(format: str, files: Sequence[StoredFile], *, options: Any = None) -> list[Reader]:
     """A reader of each file. The first file with rows settles the types of CSV and JSON lines, which do not say themselves;
     the names of all folders settle those of the folders' columns.
