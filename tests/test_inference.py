@@ -128,3 +128,32 @@ def test_what_was_learned_of_the_data_is_applied_to_other_rows(tmp_path: Path, m
     assert found["colour"].tolist() == part["colour"].to_pylist()
     assert found["prediction"][1:].tolist() == whole["prediction"][1:40].tolist()
     np.testing.assert_allclose(found["probability"][1:], whole["probability"][1:40], rtol=1e-5)
+
+
+def narrow() -> nn.Module:
+    return nn.Linear(4, 1)
+
+
+def test_data_larger_than_memory_with_bad_rows_lines_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=(20_000, 4)).astype("float32")
+    bad = np.arange(20_000) % 1_001 == 7
+    bad[5_000:5_400] = True
+    x[bad, 2] = np.nan
+    names = [f"n{i}" for i in range(len(x))]
+    columns = {f"x{i}": x[:, i] for i in range(4)}
+    pq.write_table(pa.table({**columns, "y": x[:, 0], "name": names}), "many.parquet", row_group_size=500)
+    source = Parquet(path="many.parquet", features="x*", target="y", on_bad_rows="skip", memory="200kB")
+    assert source.open().follows
+    job = Job(model=narrow, loss="mse", data=source, validation=0.1, batch_size=500, epochs=1, micro_batches=4)
+    run = train(job, local=True, name="run", show=False)
+    assert evaluate("run", job=job, local=True, show=False) == run.validation
+    found = predict("run", job=job, data="many.parquet", keep=["name"], local=True, show=False)
+    assert found["row"].tolist() == list(range(20_000))
+    assert found["name"].tolist() == names
+    np.testing.assert_array_equal(np.isnan(found["prediction"]), bad)
+    model = narrow()
+    model.load_state_dict(run.model_state())
+    with torch.no_grad():
+        expected = model(torch.from_numpy(x))[:, 0].numpy()
+    np.testing.assert_allclose(found["prediction"][~bad], expected[~bad], rtol=1e-4, atol=1e-6)
