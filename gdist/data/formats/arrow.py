@@ -23,7 +23,7 @@ SUFFIXES = (".arrow", ".feather", ".ipc", ".arrows")
 _FILE_MARK, _STREAM_MARK, _FEATHER_1_MARK = b"ARROW1", b"\xff\xff\xff\xff", b"FEA1"
 
 
-def open_reader(file: StoredFile, *, options: None = None, hive: pa.Schema | None = None) -> ArrowReader:
+def open_reader(file: StoredFile, *, options: None = None) -> ArrowReader:
     """Reads the schema and where the record batches lie. Raises DataError for what is no whole Arrow file."""
     import pyarrow as pa
 
@@ -41,7 +41,7 @@ def open_reader(file: StoredFile, *, options: None = None, hive: pa.Schema | Non
                 raise _not_arrow(mark, file)
         content = b"%d\n" % file.size + schema.serialize().to_pybytes() + repr(messages).encode()
         fingerprint = hashlib.sha256(content).hexdigest()[:32]
-        return ArrowReader(file, schema, messages, is_stream=mark != _FILE_MARK, fingerprint=fingerprint, hive=hive)
+        return ArrowReader(file, schema, messages, is_stream=mark != _FILE_MARK, fingerprint=fingerprint)
     except (pa.ArrowException, OSError, MemoryError, ValueError, struct.error) as error:
         raise DataError(
             "not a whole Arrow file: it is truncated, or of another format",
@@ -60,13 +60,12 @@ class ArrowReader(Reader):
         *,
         is_stream: bool,
         fingerprint: str,
-        hive: pa.Schema | None,
     ) -> None:
         groups, first_row = [], 0
         for message in messages:
             groups.append(Group(first_row, message.rows, message.body_bytes))
             first_row += message.rows
-        super().__init__(file, stored=schema.remove_metadata(), groups=groups, hive=hive)
+        super().__init__(file, stored=schema.remove_metadata(), groups=groups)
         self._schema, self._messages, self._is_stream, self._of_content = schema, messages, is_stream, fingerprint
 
     def _read(self, group: int, columns: list[str], *, skip_bad: bool) -> Read:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".tsv", ".txt")
 
 
-def open_reader(
-    file: StoredFile, *, options: CsvOptions | None = None, hive: pa.Schema | None = None, kinds: pa.Schema | None = None
-) -> CsvReader:
+def open_reader(file: StoredFile, *, options: CsvOptions | None = None, kinds: pa.Schema | None = None) -> CsvReader:
     """Finds the blocks, and the columns' types where ``kinds`` does not say them.
 
     Raises DataError for what cannot be CSV, and for a line of names that cannot be read.
@@ -34,11 +32,11 @@ def open_reader(
         names = kinds.names  # an empty file
     blocks = find_blocks(file, options.dialect(), start=start, first_line=first_line)
     known = {} if kinds is None else {name: kinds.field(name).type for name in names if name in kinds.names}
-    reader = CsvReader(file, names, known, options, blocks, hive=hive)
+    reader = CsvReader(file, names, known, options, blocks)
     if len(known) < len(names):
         found = of_columns.merged([reader.inferred(block) for block in of_columns.samples(len(reader.groups))])
         rest = {name: found.field(name).type for name in found.names if name not in known}
-        reader = CsvReader(file, names, rest | known, options, blocks, hive=hive)
+        reader = CsvReader(file, names, rest | known, options, blocks)
     return reader
 
 
@@ -50,34 +48,29 @@ class CsvReader(TextReader):
         known: dict[str, pa.DataType],
         options: CsvOptions,
         blocks: Blocks,
-        *,
-        hive: pa.Schema | None,
     ) -> None:
         import pyarrow as pa
 
         stored = pa.schema([(name, known.get(name, pa.string())) for name in names])
         stored = of_columns.as_told(stored, dict(options.types), where=file.shown)
-        super().__init__(file, stored, blocks, options.dialect(), hive=hive)
+        super().__init__(file, stored, blocks, options.dialect())
         self.options = options
 
     def inferred(self, block: int) -> pa.Schema:
         """Types of what a block holds; records of the wrong length are left for when they are read."""
-        data = self._block(block)
-        try:
-            return self._table(data, None, skip_wrong_lengths=True).schema
-        except UnicodeError:
-            return self._table(data.decode("ascii", "replace").encode(), None, skip_wrong_lengths=True).schema
+        text = self._block(block).decode(self.options.encoding, "replace")
+        return self._table(text.encode(), None, skip_wrong_lengths=True).schema
 
     def _parse(self, data: bytes, columns: Sequence[str]) -> pa.Table:
+        if self.options.encoding != "utf-8":
+            data = data.decode(self.options.encoding).encode()
         return self._table(data, {name: self.stored.field(name).type for name in columns})
 
     def _table(self, data: bytes, kinds: dict[str, pa.DataType] | None, *, skip_wrong_lengths: bool = False) -> pa.Table:
-        """``kinds`` None: all columns, as they seem."""
+        """``data`` in UTF-8; ``kinds`` None: all columns, as they seem."""
         import pyarrow as pa
         import pyarrow.csv as csv
 
-        if self.options.encoding != "utf-8":
-            data = data.decode(self.options.encoding).encode()
         return csv.read_csv(
             pa.BufferReader(data),
             read_options=csv.ReadOptions(column_names=self.stored.names, block_size=len(data) + 1),
@@ -107,7 +100,7 @@ class CsvReader(TextReader):
         import pyarrow as pa
 
         try:
-            record.decode(self.options.encoding)
+            record = record.decode(self.options.encoding).encode()
         except UnicodeDecodeError as error:
             what = f"byte 0x{record[error.start]:02x} is not {self.options.encoding}"
             return what, 'name the encoding, as in encoding="latin-1", or convert the file to UTF-8'
@@ -135,11 +128,10 @@ class CsvReader(TextReader):
             found.append(row.actual_columns)
             return "skip"
 
-        text = record.decode(self.options.encoding).encode()
         try:
             csv.read_csv(
-                pa.BufferReader(text),
-                read_options=csv.ReadOptions(column_names=self.stored.names, block_size=len(text) + 1),
+                pa.BufferReader(record),
+                read_options=csv.ReadOptions(column_names=self.stored.names, block_size=len(record) + 1),
                 parse_options=self._marks(noted),
             )
         except pa.ArrowInvalid as error:

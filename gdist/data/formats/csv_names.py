@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gdist.data.formats.format import refuse_twins
 from gdist.data.formats.options import CsvOptions
 from gdist.data.formats.records import find_records
 from gdist.data.formats.text_marks import text_start
@@ -49,6 +50,7 @@ def read_names(file: StoredFile, options: CsvOptions) -> tuple[list[str], int, i
     except csv.Error as error:
         raise DataError("the line of names cannot be read", where=where, note=str(error)) from error
     names = [name or f"column_{number}" for number, name in enumerate(found)]
+    refuse_twins(names, where=where)
     _refuse_other_delimiter(names, options, where=where)
     return names, end, 1 + lines
 

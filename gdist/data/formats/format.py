@@ -48,15 +48,14 @@ class Reader(ABC):
     been read of the rows so far, in bytes as stored.
     """
 
-    def __init__(self, file: StoredFile, *, stored: pa.Schema, groups: Sequence[Group], hive: pa.Schema | None = None) -> None:
-        """``hive``: types of the folders' columns, if several files have settled them; else from this file alone."""
+    def __init__(self, file: StoredFile, *, stored: pa.Schema, groups: Sequence[Group]) -> None:
         self.file = file
         self.groups = list(groups)
         self.stored = stored
         self.bytes_read = 0
         self._count = threading.Lock()
-        _refuse_twins(stored.names, where=file.shown)
-        self.set_hive(hive_schema([file.hive], besides=stored.names) if hive is None else hive)
+        refuse_twins(stored.names, where=file.shown)
+        self.set_hive(hive_schema([file.hive], besides=stored.names))
 
     def set_hive(self, hive: pa.Schema) -> None:
         """The columns of the folders' names, with their types: over several files, once all are known."""
@@ -136,7 +135,7 @@ def _rows_alone(rows: int) -> pa.Table:
     return pa.table({"": pa.nulls(rows)}).select([])
 
 
-def _refuse_twins(names: list[str], *, where: str) -> None:
+def refuse_twins(names: list[str], *, where: str) -> None:
     if len(set(names)) < len(names):
         twin = next(name for i, name in enumerate(names) if name in names[:i])
         raise DataError(f"two columns are named `{twin}`", where=where, help="rename one of them")

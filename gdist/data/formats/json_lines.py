@@ -31,7 +31,7 @@ _NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false",
 
 
 def open_reader(
-    file: StoredFile, *, options: JsonLinesOptions | None = None, hive: pa.Schema | None = None, kinds: pa.Schema | None = None
+    file: StoredFile, *, options: JsonLinesOptions | None = None, kinds: pa.Schema | None = None
 ) -> JsonLinesReader:
     """Finds the blocks, and the columns and their types where ``kinds`` does not say them.
 
@@ -48,13 +48,13 @@ def open_reader(
         raise DataError("this is one JSON array, not JSON lines", where=file.shown, help=mend)
     blocks = find_blocks(file, JSON, start=start, first_line=1)
     if kinds is None:
-        unknown = JsonLinesReader(file, pa.schema([]), blocks, hive=hive)
+        unknown = JsonLinesReader(file, pa.schema([]), blocks)
         samples = of_columns.samples(len(unknown.groups))
         found = [schema for block in samples for schema in unknown.inferred(block)]
         if samples and not found:
             unknown.raise_first(samples[0])
         kinds = of_columns.as_told(of_columns.merged(found, first_wins=True), dict(options.types), where=file.shown)
-    return JsonLinesReader(file, kinds, blocks, hive=hive)
+    return JsonLinesReader(file, kinds, blocks)
 
 
 def settle(files: Sequence[StoredFile], options: JsonLinesOptions | None = None) -> pa.Schema | None:
@@ -63,8 +63,8 @@ def settle(files: Sequence[StoredFile], options: JsonLinesOptions | None = None)
 
 
 class JsonLinesReader(TextReader):
-    def __init__(self, file: StoredFile, kinds: pa.Schema, blocks: Blocks, *, hive: pa.Schema | None) -> None:
-        super().__init__(file, kinds, blocks, JSON, hive=hive)
+    def __init__(self, file: StoredFile, kinds: pa.Schema, blocks: Blocks) -> None:
+        super().__init__(file, kinds, blocks, JSON)
 
     def inferred(self, block: int) -> Iterator[pa.Schema]:
         """Columns and types of what a block holds, in parts between its bad records."""
@@ -82,11 +82,10 @@ class JsonLinesReader(TextReader):
             tries += 1
             try:
                 table = _table(part, None)
+                yield pa.schema([(name, fixed(table.column(name))) for name in table.column_names])
             except (pa.ArrowInvalid, UnicodeError):
                 middle = (first + last) // 2
                 waiting += [(middle, last), (first, middle)] if last - first > 1 else []
-                continue
-            yield pa.schema([(name, fixed(table.column(name))) for name in table.column_names])
 
     def raise_first(self, block: int) -> None:
         """Raises DataError for the first record of a block of which none can be read."""
@@ -107,7 +106,7 @@ class JsonLinesReader(TextReader):
         import pyarrow as pa
 
         try:
-            value = json.loads(record.decode())
+            value = json.loads(record.decode().strip())
         except UnicodeDecodeError as error:
             return f"byte 0x{record[error.start]:02x} is not UTF-8", "convert the file to UTF-8"
         except json.JSONDecodeError as error:

@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import codecs
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from gdist.data.formats.records import Dialect
-from gdist.description import Description
+from gdist.description import Description, Wrong, nearest, refuse
 
-Kind = Literal[
+KINDS = (
     "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
     "float32",
     "float64",
     "string",
     "category",
     "date32",
-    "timestamp[s]",
-    "timestamp[ms]",
-    "timestamp[us]",
-    "timestamp[ns]",
-]
-KINDS: tuple[str, ...] = get_args(Kind)
+    *(f"timestamp[{unit}]" for unit in ("s", "ms", "us", "ns")),
+)
 NULL_WORDS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "n/a", "null", "NULL", "None")
 
 
 class TextOptions(Description):
-    types: dict[str, Kind] = Field(
+    types: dict[str, str] = Field(
         default={}, description="types of columns by name or pattern (x_*), where those found in the first rows are not meant"
     )
+
+    @field_validator("types")
+    @classmethod
+    def _known(cls, types: dict[str, str]) -> dict[str, str]:
+        for name, kind in types.items():
+            if kind not in KINDS:
+                near = nearest(kind, KINDS)
+                meant = f"did you mean {near!r}? " if near else ""
+                raise Wrong(f"has an unknown type {kind!r} for `{name}`", help=f"{meant}types: {', '.join(KINDS)}")
+        return types
 
 
 class JsonLinesOptions(TextOptions):
@@ -59,7 +58,7 @@ class CsvOptions(TextOptions):
     @classmethod
     def _one_character(cls, value: str | None) -> str | None:
         if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n"):
-            raise ValueError("one ASCII character is wanted, and no line end")
+            raise Wrong(f"must be one ASCII character and no line end, not {value!r}")
         return value
 
     @field_validator("encoding")
@@ -70,16 +69,15 @@ class CsvOptions(TextOptions):
             if bytes(range(128)).decode(name) == "".join(map(chr, range(128))):
                 return name.removesuffix("-sig")
         except (LookupError, UnicodeError):
-            raise ValueError(f"there is no text encoding {value!r}; such as utf-8, latin-1, cp1252, shift_jis") from None
-        raise ValueError(
-            f"{value} does not keep ASCII as it is, so that lines cannot be found: convert the file to UTF-8 first"
-        )
+            raise Wrong(f"must be a text encoding, not {value!r}", help="such as utf-8, latin-1, cp1252, shift_jis") from None
+        help = "convert the file first: iconv -f ENCODING -t UTF-8 IN > OUT"
+        raise Wrong(f"must keep ASCII as it is, so that lines can be found; {value} does not", help=help)
 
     @model_validator(mode="after")
     def _marks_differ(self) -> CsvOptions:
         marks = [mark for mark in (self.delimiter, self.quote, self.escape) if mark is not None]
         if len(set(marks)) < len(marks):
-            raise ValueError("`delimiter`, `quote` and `escape` must differ")
+            refuse("`delimiter`, `quote` and `escape` must differ")
         return self
 
     def dialect(self) -> Dialect:

@@ -23,7 +23,7 @@ SUFFIXES = (".parquet", ".pq", ".parq")
 _ENDING_BYTES = 8  # a Parquet file ends with its footer's length (4 bytes) and the mark PAR1
 
 
-def open_reader(file: StoredFile, *, options: None = None, hive: pa.Schema | None = None) -> ParquetReader:
+def open_reader(file: StoredFile, *, options: None = None) -> ParquetReader:
     """Reads the footer. Raises DataError for what is no whole Parquet file, or may not be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -32,7 +32,7 @@ def open_reader(file: StoredFile, *, options: None = None, hive: pa.Schema | Non
         with file.open() as source:
             opened = pq.ParquetFile(source)
             fingerprint = _fingerprint(source, file.size)
-        return ParquetReader(file, opened.metadata, opened.schema_arrow, fingerprint=fingerprint, hive=hive)
+        return ParquetReader(file, opened.metadata, opened.schema_arrow, fingerprint=fingerprint)
     except (pa.ArrowException, OSError, MemoryError, ValueError, IndexError) as error:
         if isinstance(error, pa.ArrowNotImplementedError):
             raise DataError("this Parquet file uses what cannot be read here", where=file.shown, note=reason(error)) from error
@@ -45,9 +45,7 @@ def open_reader(file: StoredFile, *, options: None = None, hive: pa.Schema | Non
 
 
 class ParquetReader(Reader):
-    def __init__(
-        self, file: StoredFile, metadata: pq.FileMetaData, schema: pa.Schema, *, fingerprint: str, hive: pa.Schema | None
-    ) -> None:
+    def __init__(self, file: StoredFile, metadata: pq.FileMetaData, schema: pa.Schema, *, fingerprint: str) -> None:
         self._column_bytes = _column_bytes(metadata, schema)
         groups, first_row = [], 0
         for number, stored_bytes in enumerate(self._column_bytes.sum(axis=1).tolist()):
@@ -57,7 +55,7 @@ class ParquetReader(Reader):
             raise DataError(
                 "a data file is damaged", where=file.shown, note="its footer contradicts itself", help="write it again"
             )
-        super().__init__(file, stored=schema.remove_metadata(), groups=groups, hive=hive)
+        super().__init__(file, stored=schema.remove_metadata(), groups=groups)
         self.metadata = metadata
         self._of_content = fingerprint
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class TextReader(Reader):
     """``kinds`` are the columns' types as settled for all files of the data."""
 
-    def __init__(self, file: StoredFile, kinds: pa.Schema, blocks: Blocks, dialect: Dialect, *, hive: pa.Schema | None) -> None:
-        super().__init__(file, stored=kinds, groups=blocks.groups(), hive=hive)
+    def __init__(self, file: StoredFile, kinds: pa.Schema, blocks: Blocks, dialect: Dialect) -> None:
+        super().__init__(file, stored=kinds, groups=blocks.groups())
         self._blocks, self._dialect = blocks, dialect
 
     def fingerprint(self) -> str:
