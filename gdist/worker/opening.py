@@ -114,7 +114,11 @@ def find_data(job: Job) -> Found:
         rows = job.data.open()
         parts = divide(rows, settle(job.validation, job.test), seed=job.seed)
         apart = {"validation": job.validation, "test": job.test}
-        others = {name: _like(source, job.data).open() for name, source in apart.items() if isinstance(source, Source)}
+        others = {
+            name: _like(source, job.data).open().with_state(rows.state())  # such as the tokenizer
+            for name, source in apart.items()
+            if isinstance(source, Source)
+        }
     return Found(job=job, rows=rows, parts=parts, others=others)
 
 
