@@ -46,6 +46,7 @@ class Feed:
             raise DataError("there is no sample to train or evaluate on: the data is empty")
         self.rows = rows if float_dtype is None else rows.cast(float_dtype)
         self._order = self.rows.order(index, seed=seed, shuffle=shuffle, batch_size=batch_size or len(index))
+        self._seed = seed
         self._device = torch.device(device)
         self._float_dtype = float_dtype
         self._plain = not rows.slow and self._device.type == "cpu"
@@ -99,7 +100,7 @@ class Feed:
 
     def _read(self, span: Span) -> Batch:
         """In the thread: reads a batch and, for a GPU, sends it there from pinned memory on a stream of its own."""
-        batch = self.rows.take(self._order.rows(*span)).to(dtype=self._float_dtype)
+        batch = self.rows.draw(self._order.rows(*span), seed=self._seed, epoch=span[0]).to(dtype=self._float_dtype)
         if self._stream is None:
             return batch.to(self._device)
         import torch

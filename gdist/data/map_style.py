@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from gdist.data.batch import Batch
+from gdist.data.drawing import Drew, Watch, sample_seeds, seeded
 from gdist.data.identity import total
 from gdist.data.source import Column, Rows, Source
 from gdist.errors import DataError, GdistError, UserCodeError
@@ -51,6 +52,7 @@ class MapRows(Rows):
         self.deadline_s = source.deadline_s
         self._length = len(source.dataset)
         self._one_at_a_time = threading.Lock()
+        self._draws = False  # whether a sample was seen to draw from a default generator
         if not self._length:
             raise DataError("the data is empty: the dataset has no sample", where=_name(type(source.dataset)))
 
@@ -58,11 +60,42 @@ class MapRows(Rows):
         return self._length
 
     def take(self, rows: np.ndarray) -> Batch:
-        numbers = rows.tolist()
+        return self.draw(rows, seed=0, epoch=0)
+
+    def draw(self, rows: np.ndarray, *, seed: int, epoch: int) -> Batch:
         with self._one_at_a_time:
-            batch = self._collate(self._samples(numbers), numbers)
+            batch = None if self._draws else self._watched(rows.tolist())
+            if batch is None:
+                self._draws = True
+                batch = self._seeded(rows, seed=seed, epoch=epoch)
         batch.stamp = total(self.identities(rows))
         return batch
+
+    def _watched(self, numbers: list[int]) -> Batch | None:
+        """The samples as they are; None if the dataset draws random numbers, which must be seeded."""
+        watch = Watch()
+        batch = None
+        try:
+            with watch:
+                samples = self._samples(numbers)
+                if self._source.collate is not None:
+                    batch = self._collate(samples, numbers)
+        except (Drew, GdistError):
+            if not watch.drew:
+                raise
+        if watch.drew:
+            return None
+        return batch if batch is not None else self._collate(samples, numbers)
+
+    def _seeded(self, rows: np.ndarray, *, seed: int, epoch: int) -> Batch:
+        """The samples one by one, each with its own random numbers; collating goes on with those of the last."""
+        numbers = rows.tolist()
+        with seeded() as begin:
+            samples = []
+            for number, own in zip(numbers, sample_seeds(rows, seed=seed, epoch=epoch), strict=True):
+                begin(own)
+                samples.append(self._sample(number))
+            return self._collate(samples, numbers)
 
     def fingerprint(self) -> str:
         """Over the dataset's class and length: its samples may cost much, or be drawn anew at each call."""

@@ -97,6 +97,9 @@ class MixRows(Rows):
         return int(self._bounds[-1])
 
     def take(self, rows: np.ndarray) -> Batch:
+        return self.draw(rows, seed=0, epoch=0)
+
+    def draw(self, rows: np.ndarray, *, seed: int, epoch: int) -> Batch:
         import numpy as np
         import torch
 
@@ -105,7 +108,7 @@ class MixRows(Rows):
         for i, part in enumerate(self._all):
             here = np.flatnonzero(sources == i)
             if len(here) or part.follows or not len(rows):  # who reads ahead counts the batches
-                batches.append(part.take(rows[here] - self._bounds[i]))
+                batches.append(part.draw(rows[here] - self._bounds[i], seed=seed ^ self._factors[i], epoch=epoch))
                 batches[-1].stamp *= self._factors[i]
                 places.append(here)
         joined = Batch.joined(batches)

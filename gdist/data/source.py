@@ -52,6 +52,10 @@ class Rows(ABC):
         Raises DataError where the data is not what it says, UserCodeError where user code failed.
         """
 
+    def draw(self, rows: np.ndarray, *, seed: int, epoch: int) -> Batch:
+        """``take`` where samples may hold random numbers: those of the same (seed, epoch, row) are the same."""
+        return self.take(rows)
+
     @abstractmethod
     def fingerprint(self) -> str:
         """A short hash of what the data is: equal on every machine that sees the same data."""
