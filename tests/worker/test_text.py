@@ -42,6 +42,9 @@ def test_the_validation_data_is_read_by_the_training_data_s_vocabulary(folder: P
     # All pairs of the other text but one of four (h, e) were seen: three quarters of it are as easy as the training text.
     assert 0.5 < result.validation["loss"] < 4
     assert result.model_state()["weight"].shape == (8, 8)
+    job, run = job_of(folder), result.path
+    evaluated = gdist.evaluate(run, job=job, data=str(folder / "other.txt"), local=True, show=False)
+    assert evaluated["loss"] == pytest.approx(result.validation["loss"], rel=1e-5)
 
 
 def test_a_character_that_only_the_validation_data_has_is_an_error(folder: Path) -> None:
