@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gdist.api import Result, train
+    from gdist.api import Result, audit, train
     from gdist.data import (
         CSV,
         Arrow,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from gdist.task.task import Descend, Gather, Loss, Task
 
 _WHERE = {  # module -> its public names
-    "gdist.api": ("Result", "train"),
+    "gdist.api": ("Result", "audit", "train"),
     "gdist.data": (
         "CSV",
         "Arrow",
@@ -102,6 +102,7 @@ __all__ = [
     "Tensors",
     "Text",
     "WarmupStableDecay",
+    "audit",
     "evaluate",
     "predict",
     "train",

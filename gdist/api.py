@@ -1,4 +1,4 @@
-"""``train``: a job, from Python; and ``launch``, which the command line shares with it.
+"""``train``: a job, from Python; ``audit``: what a run has read, proved; ``launch``, which the command line shares with it.
 
 from gdist import Job, train
 result = train(job, workers=2)
@@ -175,6 +175,18 @@ def resume_order(
         run_dir=str(folder.path),
         resume=True,
     )
+
+
+def audit(run: str | Path, *, job: Job | None = None, runs: str | Path = "runs") -> dict[str, Any]:
+    """Whether every sample was used exactly once in each epoch of ``run``: ``proved``, ``lost``, ``doubled``, and ``epochs``
+    with the samples of each by what became of them, and ``faults`` by name.
+
+    ``job``: of a run whose job was made in Python. Raises RunNotFound, UsageError, DataError where the data has changed."""
+    from gdist.run.find import find_run
+    from gdist.worker.audit import audit_run
+
+    folder = find_run(run, root=runs)
+    return {"run": folder.name, **audit_run(folder, job).to_dict()}
 
 
 def watched(

@@ -20,6 +20,7 @@ VERBS = {  # name -> (one line, module)
     "evaluate": ("Loss and metrics of a trained run, on its held-out rows or others", "gdist.cli.evaluate"),
     "predict": ("What a trained run says of each row, as a file", "gdist.cli.predict"),
     "check": ("Say what would run, and what is wrong with it, without training", "gdist.cli.check"),
+    "audit": ("Prove that a run used every sample exactly once in each epoch", "gdist.cli.audit"),
 }
 _WIDTH = 80
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": _WIDTH}

@@ -27,7 +27,14 @@ class Loader:
     threads; ``slots``: of one size, that the arena is cut into; ``threads``: how many read at a time."""
 
     def __init__(
-        self, read: Callable[[int, Slot], object], arena: Arena, *, bounds: np.ndarray, slots: int, threads: int, deadline_s: float
+        self,
+        read: Callable[[int, Slot], object],
+        arena: Arena,
+        *,
+        bounds: np.ndarray,
+        slots: int,
+        threads: int,
+        deadline_s: float,
     ) -> None:
         import numpy as np
 

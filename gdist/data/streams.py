@@ -204,7 +204,9 @@ class _Block:
         for stream in self._streams:
             used = np.flatnonzero(self._runs[:, stream])
             first, last = int(used[0]), int(used[-1])
-            found.append((stream, int(self._offsets[first, stream]), int(self._offsets[last, stream] + self._runs[last, stream])))
+            found.append(
+                (stream, int(self._offsets[first, stream]), int(self._offsets[last, stream] + self._runs[last, stream]))
+            )
         return found
 
     @functools.cached_property
