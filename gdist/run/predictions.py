@@ -126,11 +126,13 @@ class PartWriter:
         self._path = path
         self._writer: Any = None
         self._held: list[pa.Table] = []
+        self._held_bytes = 0
 
     def add(self, table: pa.Table) -> None:
         """Raises RunFailed."""
         self._held.append(table)
-        if sum(each.nbytes for each in self._held) >= _HELD_BYTES:
+        self._held_bytes += table.nbytes
+        if self._held_bytes >= _HELD_BYTES:
             self._flush()
 
     def close(self, *, whole: bool) -> None:
@@ -143,18 +145,21 @@ class PartWriter:
     def _flush(self, *, last: bool = False) -> None:
         import pyarrow as pa
 
-        schema = max((each.schema for each in self._held), key=len, default=None)
-        if self._writer is None and (schema is None or (len(schema) == 1 and not last)):
-            return  # what is predicted has no type yet
+        if not self._held:
+            return
+        schema = max((each.schema for each in self._held), key=len)
+        if self._writer is None and len(schema) == 1 and not last:  # what is predicted has no type yet
+            self._held = [pa.concat_tables(self._held)]
+            return
         try:
             if self._writer is None:
                 self._schema = schema
                 self._writer = pa.ipc.new_file(self._path, schema)
-            for table in self._held:
-                self._writer.write_table(_filled_up(table, self._schema))
+            whole = pa.concat_tables([_filled_up(table, self._schema) for table in self._held])
+            self._writer.write_table(whole.combine_chunks())
         except OSError as error:
             raise cannot_write(self._path, error) from error
-        self._held = []
+        self._held, self._held_bytes = [], 0
 
 
 def read_parts(paths: list[Path]) -> Iterator[pa.Table]:
@@ -181,6 +186,8 @@ def _myself() -> bytes:
 def _filled_up(table: pa.Table, schema: pa.Schema) -> pa.Table:
     import pyarrow as pa
 
+    if table.schema == schema:
+        return table
     columns = [
         table.column(field.name) if field.name in table.column_names else pa.nulls(len(table), field.type) for field in schema
     ]
@@ -192,11 +199,14 @@ def _regrouped(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     held: list[pa.Table] = []
+    rows = 0
     for table in tables:
         held.append(table)
-        while sum(map(len, held)) >= GROUP_ROWS:
-            all_held = pa.concat_tables(held)
-            yield all_held.slice(0, GROUP_ROWS).combine_chunks()
-            held = [all_held.slice(GROUP_ROWS)]
-    if any(map(len, held)):
+        rows += len(table)
+        if rows >= GROUP_ROWS:
+            whole = pa.concat_tables(held)
+            for first in range(0, rows - GROUP_ROWS + 1, GROUP_ROWS):
+                yield whole.slice(first, GROUP_ROWS).combine_chunks()
+            held, rows = [whole.slice(rows - rows % GROUP_ROWS)], rows % GROUP_ROWS
+    if rows:
         yield pa.concat_tables(held).combine_chunks()

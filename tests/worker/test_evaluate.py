@@ -22,6 +22,7 @@ from tests.worker.jobs import JOBS, Trained, arrays, plain, train_job
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Trained]]:
     folder = tmp_path_factory.mktemp("runs")
     trained = {name: train_job(Alone(), name, (), str(folder / name)) for name in ("plain", "normed", "gan", "centres")}
+    ended(list(trained.values()))
     for name, run in trained.items():
         RunFolder(folder / name).write_result(run.result)
     return {name: (folder / name, run) for name, run in trained.items()}
@@ -82,7 +83,7 @@ def test_a_checkpoint_may_be_named(runs: dict[str, tuple[Path, Trained]]) -> Non
     run_dir, run = runs["plain"]
     evaluations = {line["step"]: line["validation"] for line in run.lines if line["kind"] == "evaluation"}
     places = list_checkpoints(RunFolder(run_dir).checkpoints)
-    assert len(places) == 3
+    assert places[-1].step == 12
     for place in places:
         (found,) = ended([ask(Alone(), "evaluate", "plain", str(run_dir), checkpoint=str(place.step))])
         assert found.result["metrics"] == evaluations[place.step]

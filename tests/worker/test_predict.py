@@ -31,8 +31,8 @@ from tests.worker.jobs import Trained, network, plain, train_job
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    for name in ("plain", "normed", "gan", "exploding"):
-        train_job(Alone(), name, (), str(folder / name))
+    for name in ("plain", "normed", "gan"):
+        assert train_job(Alone(), name, (), str(folder / name)).error is None
     return folder
 
 
