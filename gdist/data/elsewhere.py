@@ -37,8 +37,8 @@ def with_features(source: Source, features: Sequence[str]) -> Source:
 
 
 def without_target(source: Source) -> Source:
-    """``source`` without a target, whether its column is there or not."""
-    if not isinstance(source, Columns) or source.target is None:
+    """``source`` without a target, whether its column is there or not; as it is where its features are what the target leaves."""
+    if not isinstance(source, Columns) or source.target is None or source.features is None:
         return source
     gone = (source.target,) if isinstance(source.target, str) else source.target
     categories = (source.categories,) if isinstance(source.categories, str) else source.categories
