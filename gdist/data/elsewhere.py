@@ -37,7 +37,7 @@ def with_features(source: Source, features: Sequence[str]) -> Source:
 
 
 def without_target(source: Source) -> Source:
-    """``source`` without a target, whether its column is there or not; as it is where its features are what the target leaves."""
+    """``source`` without a target, whether its column is there or not; unchanged where the features are what it leaves."""
     if not isinstance(source, Columns) or source.target is None or source.features is None:
         return source
     gone = (source.target,) if isinstance(source.target, str) else source.target
