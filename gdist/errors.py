@@ -62,7 +62,11 @@ class JobError(GdistError):
 
 
 class DataError(JobError):
-    pass
+    """``sample``: the number within its batch of a sample that is to blame, until it is known where that lies."""
+
+    def __init__(self, what: str, *, sample: int | None = None, **parts: Any) -> None:
+        super().__init__(what, **parts)
+        self.sample = sample
 
 
 class RunNotFound(GdistError):

@@ -10,6 +10,7 @@ Events (``events.jsonl``, ``--json``) are dicts with ``event`` (its name), ``tim
     evaluation    what its metric line holds
     checkpoint    step, name (left out: a regular one), path, bytes, seconds; ``error`` (text) in place of the last three
     skipped_step  step, epoch, why, positions (spans of the epoch's order, [from, to))
+    bad_rows      step, epoch, rows (left out of the epoch that ended), examples (the first of them: where, and why)
     worker_lost   worker, host, cause
     stopping      step, reason, by ("job": one of its own rules; "wish": somebody asked)
     explained     text (something the user should know once: a changed optimizer starts fresh, a checkpoint was passed over ...)
@@ -32,8 +33,8 @@ Metric lines (``metrics.jsonl``) have ``kind`` and ``time`` (wall clock):
 ``step`` and ``epoch`` count from 1 for the first: they say how many were taken or begun.
 
 ``result.json``: status ("done", "stopped": somebody asked, "failed"), reason, steps, run_dir; unless it failed: epochs, train
-{loss}, validation {loss, metric...}, test {loss, metric...} (None: there is none, or somebody stopped the run), wall_seconds,
-first_step_seconds, workers, weights_sha256; else ``error``.
+{loss}, validation {loss, metric...}, test {loss, metric...} (None: there is none, or somebody stopped the run), bad_rows
+(left out so far, each in every epoch), wall_seconds, first_step_seconds, workers, weights_sha256; else ``error``.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ its micro-batches' positions; nobody else needs to know. In-memory data on the C
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gdist.data.batch import Batch
@@ -77,6 +78,26 @@ class Feed:
             for column in batch.columns.values():
                 column.record_stream(here)  # its memory is not used again before this stream is done with it
         return batch
+
+    @contextmanager
+    def placing(self, taken: Span | Callable[[], Span | None]) -> Iterator[None]:
+        """What goes wrong with a sample of the batch that was ``taken`` is an error that says where the sample lies."""
+        try:
+            yield
+        except DataError as error:
+            span = taken() if callable(taken) else taken
+            if error.sample is not None and span is not None and error.where is None:
+                error.where = self.place(*span, sample=error.sample)
+                error.sample = None
+            raise
+
+    def place(self, epoch: int, start: int, stop: int, *, sample: int) -> str:
+        """Where the ``sample``-th of the batch of these positions lies."""
+        rows = self.rows_at(epoch, start, stop)
+        if not self.rows.take(rows).bad:
+            return self.rows.place(int(rows[sample]))
+        used = (i for i in range(len(rows)) if self.rows.take(rows[i : i + 1]).rows)  # some were left out before it
+        return self.rows.place(int(rows[next(itertools.islice(used, sample, None))]))
 
     def follow(self, spans: Iterator[Span]) -> None:
         """Names the (epoch, start, stop) that will be taken from now on, in order, so that their data is there in time. They

@@ -39,6 +39,7 @@ class Rows(ABC):
     slow = False  # True: its batches are worth making ahead in a thread (user code); False: they are at hand
     ready = True  # False: something must be learned from the rows that train before any is taken
     follows = False  # True: `follow` has an effect, for it reads row groups ahead itself
+    bad_rows: Sequence[str] = ()  # the first of those left out as the data asks for: where each lies, and why
     deadline_s = 600.0  # the longest that a reader waits for one batch of a slow source
 
     @abstractmethod

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from gdist.data.storage import StoredFile
     from gdist.data.table_rows import TableRows
 
-_NO_SECRET = ("anonymous", "endpoint_override", "region", "scheme", "project", "endpoint_url", "anon")
-
 
 def _bytes(value: Any) -> int:
     """A number of bytes, also from words such as 512MiB."""
@@ -130,6 +128,7 @@ class Table(Columns):
         return TableRows(self, self.readers(self.find()))
 
     def describe(self) -> dict[str, Any]:
-        described = super().describe()
-        described["storage"] = {name: self.storage[name] if name in _NO_SECRET else "hidden" for name in sorted(self.storage)}
-        return described
+        from gdist.data.storage.secrets import shown_options, shown_path
+
+        path = [shown_path(each) for each in self.path] if isinstance(self.path, tuple) else shown_path(self.path)
+        return super().describe() | {"path": path, "storage": shown_options(self.storage)}

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _THREADS = 2  # that read row groups, where there is room: one decodes while another one writes rows
 _ROOMY = 6  # row groups
 _MOST_WINDOW = 4
+_TOLD_BAD = 8  # bad rows that are named
 _BOOKKEEPING = 17  # bytes a row: its stamp, its place in the window's order, its mark
 
 
@@ -82,6 +83,7 @@ class TableRows(Rows):
         row_bytes = sum(plan.row_bytes for plan in self.plans) + _BOOKKEEPING
         self.follows = len(self) * row_bytes > int(source.memory)
         self._group_bytes = int(max(sizes)) * row_bytes
+        self.bad_rows: list[str] = []
         self._arena: Arena | None = None
         self._loader: Loader | None = None
 
@@ -282,6 +284,9 @@ class _Reading:
         if read.rows is not None:  # those that no reader can make out are known by their place alone
             slot.stamps[:rows] = stamps(file, first_row + np.arange(rows))
         slot.stamps[local] = stamps(file, first_row + local)
+        for row in np.flatnonzero(slot.bad[:rows])[: _TOLD_BAD - len(self._rows.bad_rows)].tolist():
+            why = read.bad.get(row, "values that are missing, not finite or unknown")
+            self._rows.bad_rows.append(f"{reader.file.shown}, row {first_row + row}: {why}")
         return slot
 
 

@@ -21,6 +21,9 @@ def sentences(event: dict[str, Any]) -> list[str]:
         return [f"the checkpoint of step {event.get('step')} failed, training goes on: {event['error']}"]
     if name == "skipped_step":
         return [f"step {event.get('step')} skipped: {event.get('why', 'not finite')}"]
+    if name == "bad_rows":
+        such = f", such as {event['examples'][0]}" if event.get("examples") else ""
+        return [f"{words.plural(event['rows'], 'bad row')} left out of epoch {event.get('epoch')}{such}"]
     if name == "worker_lost":
         host = f" on {event['host']}" if event.get("host") else ""
         return [f"worker {event.get('worker')}{host} lost: {event.get('cause') or 'it died without a word'}"]

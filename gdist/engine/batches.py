@@ -31,9 +31,11 @@ class Batches:
         self._several = several
         self._kept: dict[tuple[int, int, int], Batch] = {}  # of the step under way
         self._step = -1
+        self.taken: tuple[int, int, int] | None = None  # epoch and positions of the pass that was loaded last
 
     def load(self, cut: Cut, share: Pass) -> Batch:
         """The samples of one pass of a step. Raises JobError where the transform gives no batch of as many rows."""
+        self.taken = (cut.epoch, share.start, share.stop)
         if not self._several:
             return self._make(cut, share)
         if cut.step != self._step:

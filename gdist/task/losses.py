@@ -62,8 +62,10 @@ def binary_cross_entropy(outputs: Tensor, target: Tensor) -> Tensor:
     if target.device.type == "cpu" and target.numel():
         low, high = (float(bound) for bound in target.aminmax())
         if low < 0 or high > 1:
+            wrong = ((target < 0) | (target > 1)).reshape(len(target), -1).any(dim=1)
             raise DataError(
                 f"binary_cross_entropy takes targets in [0, 1], and there is {low if low < 0 else high:g}",
+                sample=int(wrong.nonzero()[0]),
                 help="labels -1 and 1: loss='hinge', or turn them into 0 and 1",
             )
     return functional.binary_cross_entropy_with_logits(alike(outputs, target), target.to(outputs.dtype))
@@ -124,10 +126,12 @@ def class_numbers(outputs: Tensor, target: Tensor) -> Tensor:
 
 def _class_without_output(outputs: Tensor, classes: Tensor) -> DataError:
     count = outputs.shape[-1]
-    wrong = classes[(classes < 0) | (classes >= count)]
+    places = ((classes < 0) | (classes >= count)).nonzero()
+    wrong = classes[places]
     example = int(wrong[0]) if len(wrong) else "?"
     return DataError(
         f"the target has class {example}, and the model has outputs for classes 0 to {count - 1}",
+        sample=int(places[0]) * len(outputs) // len(classes) if len(wrong) else None,
         note=f"{len(wrong)} of {len(classes)} rows of this micro-batch",
         help="give the model an output for each class; to leave rows out: a loss that returns Loss(mean, weight=rows used)",
     )

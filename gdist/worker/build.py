@@ -79,7 +79,7 @@ def build(job: Job, found: Found) -> Built:
     cautious = job.micro_batches or default_micro_batches(batch_size, mergeable=False)
     rows = min(len(feed), max(_PROBE_LEAST, min(_PROBE_ROWS, batch_size // cautious)))
     losses = {phase.name: phase.loss for phase in cycle if isinstance(phase, Descend)}
-    with blaming_user("one micro-batch through the model failed"):
+    with blaming_user("one micro-batch through the model failed"), feed.placing((0, 0, rows)):
         batch = feed.take(0, 0, rows)
         findings = probe(task.module, losses, batch, precision=precision, streams=streams)
         examples = {

@@ -113,7 +113,8 @@ class Evaluation:
             batch = self._feed.take(0, start, stop)
             self._add(sums, "rows/bad", batch.bad)
             if batch.rows:
-                self._add_batch(sums, batch, number=b)
+                with self._feed.placing((0, start, stop)):
+                    self._add_batch(sums, batch, number=b)
             yield stop - start
         states = self._metrics.states() if self._metrics is not None and "loss/weight" in sums else {}
         return sums | {f"metric/{name}": state for name, state in states.items()}

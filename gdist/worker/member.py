@@ -299,6 +299,7 @@ class Member:
             "train": progress.train,
             "validation": progress.validation,
             "test": test,
+            "bad_rows": progress.bad_rows,
             "first_step_seconds": training.first_step_seconds,
             "wall_seconds": time.time() - self.order.started,
             "workers": engine.collective.size if engine.collective is not None else 1,

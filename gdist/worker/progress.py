@@ -15,4 +15,5 @@ class Progress:
     train_weight: float = 0.0
     train: dict[str, float] = field(default_factory=dict)
     validation: dict[str, float] | None = None
+    bad_rows: int = 0  # left out so far, each in every epoch
     seconds: float = 0.0  # of training, over all sessions of the run

@@ -54,6 +54,7 @@ class Training:
         self._begun = time.monotonic()
         self._hash_every = job.hash_every
         self._evaluation = self._make_evaluation(built.data.validation)
+        self._bad_in_epoch = 0  # rows left out, as far as this session has seen it
         self._evaluated_at = progress.step if progress.train else -1
         self._saved_at = -1  # the step of the newest regular checkpoint of this session
 
@@ -90,7 +91,8 @@ class Training:
         weights_hash = engine.replica.fingerprint() if number % self._hash_every == 0 else None
         if self._out_of_time():
             self._wishes.add("finish", reason=f"{self._built.job.stop.wall_seconds:g} s of training are over")
-        with blaming_user("the step failed in the job's code", worker=self._rank, step=number + 1):
+        blame = blaming_user("the step failed in the job's code", worker=self._rank, step=number + 1)
+        with blame, self._built.feed.placing(lambda: engine.batches.taken):
             result = engine.step(number, wishes=self._wishes.bits(), weights_hash=weights_hash)
         self.progress.step = number + 1
         self._note(result)
@@ -125,6 +127,8 @@ class Training:
         if self.first_step_seconds is None:
             self.first_step_seconds = time.time() - self._started
             self._outbox.event("first_step", step=progress.step, seconds=self.first_step_seconds)
+        progress.bad_rows += (bad := int(result.reads[:, -1].sum()))
+        self._bad_in_epoch += bad
         applied = bool(result.weight) and not result.skipped
         self._outbox.entry((progress.step, result.epoch + 1, applied, result.reads))
         if self._outbox.leads:
@@ -164,6 +168,10 @@ class Training:
         if result.skipped:
             self._skipped(result)
         epoch_ends = step % self._built.plan.steps_per_epoch == 0
+        if epoch_ends and self._bad_in_epoch:
+            told = {"rows": self._bad_in_epoch, "examples": list(self._built.feed.rows.bad_rows) or None}
+            self._outbox.event("bad_rows", step=step, epoch=result.epoch + 1, **told)
+            self._bad_in_epoch = 0
         reason = None
         if step % job.evaluate_every == 0 if job.evaluate_every else epoch_ends:
             reason = self._evaluate()

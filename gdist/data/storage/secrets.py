@@ -36,6 +36,16 @@ def shown_url(text: str) -> str:
     return _QUERY.sub(r"\1", _BARE_USER.sub("", text))
 
 
+def shown_path(path: str | os.PathLike[str]) -> str:
+    """A path or an URL as the user may see it."""
+    return shown_url(os.fspath(path))
+
+
+def shown_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A storage's options with ``***`` for each that may be secret."""
+    return {name: value if _OPEN.fullmatch(name) else "***" for name, value in sorted(options.items())}
+
+
 def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
     yield from (value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name))
     yield from (text for key, value in options.items() if not _OPEN.fullmatch(key) for text in _texts(value))
