@@ -43,8 +43,7 @@ def by_share(n: int, shares: tuple[float, float], *, seed: int) -> tuple[np.ndar
     bits = np.zeros((2, -(-n // 8)), dtype=np.uint8)
     for out, first, stop in ((bits[0], 0, held), (bits[1], held, held + tested)):
         for rows in _permuted(n, seed=seed, first=first, stop=stop):
-            for bit in range(8):  # among rows of one bit, no two share a byte
-                out[rows[rows % 8 == bit] // 8] |= 1 << bit
+            np.add.at(out, rows >> 3, (1 << (rows & 7)).astype(np.uint8))  # each bit once: a sum is as good as |, and faster
     return bits[0], bits[1]
 
 

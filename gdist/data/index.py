@@ -23,7 +23,7 @@ class Index:
     __slots__ = ("_before", "_bits", "_length", "raw_rows")
 
     def __init__(self, raw_rows: int, bits: np.ndarray | None) -> None:
-        """``bits``: uint8, shape (ceil(raw_rows / 8),), no bit set from row ``raw_rows`` on; None: all rows."""
+        """``bits``: uint8, whole blocks, no bit set from row ``raw_rows`` on; None: all rows."""
         self.raw_rows = raw_rows
         self._bits = bits
         self._before: np.ndarray | None = None  # kept rows before each block, and all of them at the end
@@ -40,11 +40,11 @@ class Index:
     @classmethod
     def of_mask(cls, bits: np.ndarray, n: int) -> Index:
         """The rows of range(n) whose bit is set: uint8 of at least ceil(n / 8) bytes, the first row in the lowest bit."""
-        import numpy as np
-
-        kept = np.array(bits[: -(-n // 8)], dtype=np.uint8)
+        used = -(-n // 8)
+        kept = _blocks_for(n)
+        kept[:used] = bits[:used]
         if n % 8:
-            kept[-1] &= (1 << n % 8) - 1
+            kept[used - 1] &= (1 << n % 8) - 1
         return cls(n, kept)
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ class Index:
         import numpy as np
 
         if self._bits is not None:
-            return self._bits
+            return self._bits[: -(-self.raw_rows // 8)]
         whole = np.full(-(-self.raw_rows // 8), 255, dtype=np.uint8)
         if self.raw_rows % 8:
             whole[-1] = (1 << self.raw_rows % 8) - 1
@@ -108,7 +108,7 @@ class Index:
         for first in range(0, len(rows), _AT_ONCE // _BLOCK_BYTES):
             some = rows[first : first + _AT_ONCE // _BLOCK_BYTES]
             at = some // _BLOCK_ROWS
-            bits = np.unpackbits(self._blocks(at), axis=1, bitorder="little")
+            bits = np.unpackbits(self._grid[np.minimum(at, len(self._grid) - 1)], axis=1, bitorder="little")
             wanted = np.arange(_BLOCK_ROWS) < (some - at * _BLOCK_ROWS)[:, None]
             out[first : first + len(some)] += np.count_nonzero(bits & wanted, axis=1)
         return out
@@ -121,16 +121,20 @@ class Index:
         if self._bits is None:
             return numbers.copy()
         assert self._before is not None
+        if len(numbers) > _BLOCK_ROWS and (np.diff(numbers) == 1).all():
+            begin, end = (int(row) for row in self.at(numbers[[0, -1]]))
+            if end - begin < _BLOCK_BYTES * len(numbers):  # not much to look through
+                return self.local(begin, end + 1) + begin
         out = np.empty(len(numbers), dtype=np.int64)
         for first in range(0, len(numbers), _AT_ONCE // _BLOCK_BYTES):
             some = numbers[first : first + _AT_ONCE // _BLOCK_BYTES]
             block = np.searchsorted(self._before, some, side="right") - 1
             left = (some - self._before[block])[:, None]  # to be passed over inside of the block
-            ones = np.cumsum(_ones()[self._blocks(block)], axis=1, dtype=np.int16)
+            ones = np.cumsum(_ones()[self._grid[block]], axis=1, dtype=np.int16)
             byte = np.count_nonzero(ones <= left, axis=1)
             place = np.arange(len(some))
             passed = np.where(byte > 0, ones[place, byte - 1], 0)
-            bit = _places()[self._bits[block * _BLOCK_BYTES + byte], left[:, 0] - passed]
+            bit = _places()[self._grid[block, byte], left[:, 0] - passed]
             out[first : first + len(some)] = block * _BLOCK_ROWS + byte * 8 + bit
         return out
 
@@ -140,7 +144,7 @@ class Index:
 
         if self._bits is None:
             return Index(stop - first, None)
-        out = np.empty(-(-(stop - first) // 8), dtype=np.uint8)
+        out = _blocks_for(stop - first)
         for begin in range(first, stop, _AT_ONCE):
             end = min(begin + _AT_ONCE, stop)
             some = np.unpackbits(self._bits[begin // 8 : -(-end // 8)], bitorder="little")
@@ -148,21 +152,25 @@ class Index:
             out[(begin - first) // 8 : (begin - first) // 8 + len(packed)] = packed
         return Index(stop - first, out)
 
-    def _blocks(self, numbers: np.ndarray) -> np.ndarray:
-        """The bytes of these blocks, zeros past the end: uint8, shape (len(numbers), 64)."""
-        import numpy as np
-
+    @property
+    def _grid(self) -> np.ndarray:
+        """The bytes by block: uint8, shape (blocks, 64)."""
         assert self._bits is not None
-        at = numbers[:, None] * _BLOCK_BYTES + np.arange(_BLOCK_BYTES)
-        inside = at < len(self._bits)
-        return np.where(inside, self._bits[np.where(inside, at, 0)], 0) if len(self._bits) else np.zeros(at.shape, np.uint8)
+        return self._bits.reshape(-1, _BLOCK_BYTES)
+
+
+def _blocks_for(rows: int) -> np.ndarray:
+    """Zeros for the bits of so many rows, in whole blocks, one at least."""
+    import numpy as np
+
+    return np.zeros(max(-(-rows // _BLOCK_ROWS), 1) * _BLOCK_BYTES, dtype=np.uint8)
 
 
 def _directory(bits: np.ndarray) -> np.ndarray:
     """How many bits are set before each block of bytes, and in all: int64, shape (blocks + 1,)."""
     import numpy as np
 
-    blocks = -(-len(bits) // _BLOCK_BYTES)
+    blocks = len(bits) // _BLOCK_BYTES
     sums = np.zeros(blocks + 1, dtype=np.int64)
     for first in range(0, blocks, _AT_ONCE // _BLOCK_BYTES):
         some = _ones()[bits[first * _BLOCK_BYTES : first * _BLOCK_BYTES + _AT_ONCE]]

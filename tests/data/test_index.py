@@ -25,6 +25,8 @@ def test_every_question_is_answered_as_a_list_of_rows_would(n: int, share: float
     assert index.rows().tolist() == kept
     assert index.rows().dtype == np.int64
     assert index.before(np.arange(n + 1)).tolist() == [sum(row < i for row in kept) for i in range(n + 1)]
+    assert index.at(np.arange(len(kept))).tolist() == kept
+    assert index.at(np.arange(len(kept) // 3, len(kept))).tolist() == kept[len(kept) // 3 :]
     order = np.random.default_rng(1).permutation(len(kept))
     assert index.at(order).tolist() == [kept[k] for k in order]
 
