@@ -1,0 +1,104 @@
+"""Files are split by a column that no tensor needs to hold; what does not fit into memory is split alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+import gdist.data
+from gdist.data import Feed, Parquet, Split
+from gdist.data.split import divide
+from gdist.errors import DataError
+
+N = 6_000
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GDIST_CACHE", str(tmp_path / "cache"))
+
+
+def table(n: int = N) -> pa.Table:
+    rng = np.random.default_rng(0)
+    user = rng.integers(0, 90, n)
+    return pa.table(
+        {
+            "x": np.arange(n, dtype="float32"),
+            "y": user % 3,
+            "user": pa.array([f"user {each}" for each in user]),
+            "part": pa.array(["train", "val", "test", "train"] * (n // 4)),
+        }
+    )
+
+
+def parquet(folder: Path, **more: Any) -> Parquet:
+    for i, name in enumerate(("a", "b")):
+        pq.write_table(table().slice(i * N // 2, N // 2), folder / f"{name}.parquet", row_group_size=250)
+    return Parquet(path=folder / "*.parquet", features="x", target="y", **more)
+
+
+def seen(feed: Feed, size: int = 100) -> list[int]:
+    """The rows of an epoch by their feature, which is their number."""
+    spans = [(0, at, min(at + size, len(feed))) for at in range(0, len(feed), size)]
+    feed.follow(iter(spans))
+    return [int(x) for span in spans for x in feed.take(*span).features.reshape(-1)]
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 60_000])
+@pytest.mark.parametrize("kind", ["group", "stratify", "column", "rows"])
+def test_each_row_is_read_on_its_side_alone(kind: str, memory: int, tmp_path: Path) -> None:
+    asked = {
+        "group": Split(share=0.2, group="user"),
+        "stratify": Split(share=0.2, stratify=True),
+        "column": Split(column="part", validation="val", test="test"),
+        "rows": Split(share=0.2, test=0.1),
+    }[kind]
+    rows = parquet(tmp_path, memory=memory).open()
+    assert rows.follows == (memory < 100_000)
+    parts = divide(rows, asked, seed=3)
+    first, second = rows.divided()
+    assert parts.validation is not None
+    train = Feed(first, index=parts.train, seed=1, batch_size=100)
+    held = [Feed(second, index=index, shuffle=False) for index in (parts.validation, parts.test) if index is not None]
+    found = [seen(train), *map(seen, held)]
+    assert Counter(row for side in found for row in side) == Counter(range(N))
+    assert [len(side) for side in found] == [len(part) for part in parts[:3] if part is not None]
+    whole = table()
+    if kind == "group":
+        users = [{whole.column("user")[row].as_py() for row in side} for side in found]
+        assert not users[0] & users[1]
+    if kind == "stratify":
+        of_all, of_held = (Counter(whole.column("y").take(side).to_pylist()) for side in (list(range(N)), found[1]))
+        assert all(abs(of_held[y] - 0.2 * of_all[y]) <= 1 for y in of_all)
+    if kind == "column":
+        assert {whole.column("part")[row].as_py() for row in found[2]} == {"test"}
+    train.close()
+    for feed in held:
+        feed.close()
+
+
+def test_the_same_rows_are_held_out_whatever_the_format_and_the_files(tmp_path: Path) -> None:
+    of_parquet = divide(parquet(tmp_path).open(), Split(share=0.2, group="user"), seed=3)
+    pyarrow.csv.write_csv(table(), tmp_path / "all.csv")
+    csv = getattr(gdist.data, "CSV", None)
+    if csv is None:
+        pytest.skip("CSV is no source yet")
+    of_csv = divide(csv(path=tmp_path / "all.csv", features="x", target="y").open(), Split(share=0.2, group="user"), seed=3)
+    assert of_csv.train == of_parquet.train
+
+
+def test_a_split_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:
+    rows = parquet(tmp_path).open()
+    with pytest.raises(DataError, match="no column `usr`") as caught:
+        divide(rows, Split(share=0.2, group="usr"), seed=0)
+    assert "did you mean `user`?" in (caught.value.help or "")
+    with pytest.raises(DataError, match="no row has 'valid' in column `part`") as caught:
+        divide(rows, Split(column="part", validation="valid"), seed=0)
+    assert caught.value.help == "its values: 'test', 'train', 'val'"
