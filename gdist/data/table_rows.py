@@ -22,6 +22,7 @@ from gdist.data.formats.file_set import common_schema
 from gdist.data.identity import stamps
 from gdist.data.learned.learned import Learned
 from gdist.data.learned.recipe import Recipe
+from gdist.data.learned.values import to_arrow
 from gdist.data.loader import Loader
 from gdist.data.order import Order, UniformOrder
 from gdist.data.source import Column, Rows
@@ -203,19 +204,24 @@ class TableRows(Rows):
         return f"{reader.file.shown}, row {row - int(self.bounds[group]) + reader.groups[number].first_row}"
 
     def read_column(self, name: str) -> Iterator[pa.Array]:
-        import pyarrow as pa
+        import numpy as np
 
-        if name == "target" and name not in self.schema.names and isinstance(self.source.target, str):
+        if name == "target" and name not in self.readers[0].schema.names:
+            if not isinstance(self.source.target, str):
+                what = "has no target" if self.source.target is None else "has a target of several columns"
+                raise DataError(
+                    f"the data {what}: a split needs one column", help="name it: Split(share=0.1, stratify='column')"
+                )
             name = self.source.target
         for file, number in self.groups:
             reader = self.readers[file]
             read = reader.read(number, [name], skip_bad=self.source.on_bad_rows == "skip")
             column = read.table.column(0)
-            if read.rows is not None:  # a bad row keeps its number
-                places = [None] * reader.groups[number].rows
-                for local, place in enumerate(read.rows.tolist()):
-                    places[place] = local  # type: ignore[call-overload]
-                column = column.take(pa.array(places, type=pa.int64()))
+            if read.rows is not None and len(
+                read.rows
+            ):  # bad rows keep their numbers; nobody uses them: the value before will do
+                before = read.rows.searchsorted(np.arange(reader.groups[number].rows), side="right") - 1
+                column = column.take(to_arrow(np.maximum(before, 0)))
             yield column.combine_chunks()
 
     def training(self, index: Index) -> TrainingRows:

@@ -12,8 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-import gdist.data
-from gdist.data import Feed, Parquet, Split
+from gdist.data import CSV, Feed, Parquet, Split
 from gdist.data.split import divide
 from gdist.errors import DataError
 
@@ -84,13 +83,33 @@ def test_each_row_is_read_on_its_side_alone(kind: str, memory: int, tmp_path: Pa
         feed.close()
 
 
+def test_bad_rows_that_are_left_out_move_no_other_row(tmp_path: Path) -> None:
+    lines = [f"{i},{i % 7}" for i in range(700)]
+    bad = [0, 5, 6, 333, 699]
+    for i in bad:
+        lines[i] = "no number,2,3"
+    (tmp_path / "some.csv").write_text("\n".join(["x,user", *lines]) + "\n")
+    rows = CSV(path=tmp_path / "some.csv", features="x", on_bad_rows="skip").open()
+    parts = divide(rows, Split(share=0.3, group="user"), seed=0)
+    assert parts.validation is not None
+    held = {row % 7 for row in parts.validation.rows().tolist() if row not in bad}
+    assert len(held) == 2
+    assert not held & {row % 7 for row in parts.train.rows().tolist() if row not in bad}
+    assert len(parts.train) + len(parts.validation) == 700
+
+
+def test_a_target_of_several_columns_or_none_cannot_be_stratified(tmp_path: Path) -> None:
+    parquet(tmp_path)
+    for target, what in ((("x", "y"), "a target of several columns"), (None, "no target")):
+        rows = Parquet(path=tmp_path / "*.parquet", features="x", target=target).open()
+        with pytest.raises(DataError, match=f"the data has {what}"):
+            divide(rows, Split(share=0.2, stratify=True), seed=0)
+
+
 def test_the_same_rows_are_held_out_whatever_the_format_and_the_files(tmp_path: Path) -> None:
     of_parquet = divide(parquet(tmp_path).open(), Split(share=0.2, group="user"), seed=3)
     pyarrow.csv.write_csv(table(), tmp_path / "all.csv")
-    csv = getattr(gdist.data, "CSV", None)
-    if csv is None:
-        pytest.skip("CSV is no source yet")
-    of_csv = divide(csv(path=tmp_path / "all.csv", features="x", target="y").open(), Split(share=0.2, group="user"), seed=3)
+    of_csv = divide(CSV(path=tmp_path / "all.csv", features="x", target="y").open(), Split(share=0.2, group="user"), seed=3)
     assert of_csv.train == of_parquet.train
 
 
