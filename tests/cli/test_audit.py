@@ -44,11 +44,12 @@ def test_a_run_is_proved_in_a_table_and_a_sentence(gdist: Gdist, trained: Path) 
 
 def test_a_run_killed_and_resumed_is_proved_and_its_json_stands_alone(gdist: Gdist, tmp_path: Path) -> None:
     write_job(tmp_path)
-    gdist("train", "tiny.py", "--local", cwd=tmp_path, do="kill", at=7)
+    assert gdist("train", "tiny.py", "--local", "steps=5", cwd=tmp_path).returncode == 0
+    gdist("resume", "tiny", "--local", "epochs=3", cwd=tmp_path, do="kill", at=14)
     unfinished = gdist("audit", "@", cwd=tmp_path)
     assert unfinished.returncode == 0
     assert unfinished.stdout.splitlines()[-1].startswith("tiny is proved: every sample was used exactly once")
-    assert gdist("resume", "tiny", "--local", cwd=tmp_path).returncode == 0
+    assert gdist("resume", "tiny", "--local", "epochs=3", cwd=tmp_path).returncode == 0
     ended = gdist("audit", "tiny", "--json", cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "hello from the job file\n")
     found: dict[str, Any] = json.loads(ended.stdout)
@@ -57,7 +58,7 @@ def test_a_run_killed_and_resumed_is_proved_and_its_json_stands_alone(gdist: Gdi
 
 
 def test_a_sample_that_a_step_lost_ends_with_1_and_is_named(gdist: Gdist, trained: Path) -> None:
-    edit(trained, lambda spans: spans.pop(1))
+    edit(trained, lambda spans: spans.__delitem__(1))
     ended = gdist("audit", "tiny", cwd=trained)
     assert ended.returncode == 1
     last = ended.stdout.splitlines()[-3:]

@@ -37,7 +37,7 @@ def test_a_line_holds_the_steps_of_an_epoch_and_comes_back_as_it_was(tmp_path: P
     ledger = read_ledger(written(tmp_path, *told))
     assert ledger.spans[1].tolist() == [[1, 0, 4, 2**64 - 3, 4, 0], [2, 4, 8, 2**64 - 3, 4, 0]]
     assert ledger.spans[2].tolist() == [[3, 8, 12, 2**64 - 3, 3, 1]]
-    assert (ledger.unapplied, ledger.last_step, ledger.rolled_back) == ({2}, 3, {})
+    assert (set(ledger.unapplied), ledger.last_step, len(ledger.rolled_back)) == ({2}, 3, 0)
 
 
 def test_what_a_higher_generation_takes_again_was_rolled_back(tmp_path: Path) -> None:
