@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from gdist.data.batch import Batch
 from gdist.data.feed import Feed
 from gdist.engine.engine import DescendPart, Engine, GatherPart, Part, example_contribution
 from gdist.engine.flat import FlatParameters
@@ -19,7 +20,7 @@ from gdist.engine.recompute import recompute
 from gdist.engine.replica import Replica
 from gdist.engine.streams import Streams
 from gdist.engine.update import Update
-from gdist.errors import JobError
+from gdist.errors import DataError, JobError
 from gdist.job.describe import describe
 from gdist.job.micro_batches import default_micro_batches
 from gdist.optim.ema import EMA
@@ -30,6 +31,7 @@ from gdist.worker.machine import be_deterministic, choose_device
 from gdist.worker.opening import Found, Opened, open_data
 
 if TYPE_CHECKING:
+    from gdist.data.read_ahead import Span
     from gdist.data.facts import DataFacts
     from gdist.job.job import Job
 
@@ -79,8 +81,9 @@ def build(job: Job, found: Found) -> Built:
     cautious = job.micro_batches or default_micro_batches(batch_size, mergeable=False)
     rows = min(len(feed), max(_PROBE_LEAST, min(_PROBE_ROWS, batch_size // cautious)))
     losses = {phase.name: phase.loss for phase in cycle if isinstance(phase, Descend)}
-    with blaming_user("one micro-batch through the model failed"), feed.placing((0, 0, rows)):
-        batch = feed.take(0, 0, rows)
+    with blaming_user("one micro-batch through the model failed"):
+        batch, span = _example(feed, rows, batch_size=batch_size)
+    with blaming_user("one micro-batch through the model failed"), feed.placing(span):
         findings = probe(task.module, losses, batch, precision=precision, streams=streams)
         examples = {
             p.name: example_contribution(p, task.module, batch, seed=job.seed) for p in cycle if isinstance(p, Gather)
@@ -127,6 +130,23 @@ def build(job: Job, found: Found) -> Built:
         ),
     )
     return Built(job, task, engine, data, findings, averages, device, precision, total)
+
+
+def _example(feed: Feed, rows: int, *, batch_size: int) -> tuple[Batch, Span]:
+    """The first samples of the first step that has enough of them which are not bad, and where they stand. Raises DataError
+    where all are bad."""
+    starts = range(0, len(feed), batch_size)
+    spans = ((0, start, min(start + (rows if not start else min(rows, batch_size)), len(feed))) for start in starts)
+    best: tuple[Batch, Span] | None = None
+    for span in spans:
+        batch = feed.take(*span)
+        if best is None or batch.rows > best[0].rows:
+            best = batch, span
+        if batch.rows >= min(rows, _PROBE_LEAST):
+            break
+    if best is None or not best[0].rows:
+        raise DataError("every row of the training data is bad", help='on_bad_rows="error" says what is wrong with the first')
+    return best
 
 
 def make_task(job: Job, facts: DataFacts, device: torch.device, precision: Precision) -> tuple[Task, list[Descend | Gather]]:

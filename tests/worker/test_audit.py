@@ -30,7 +30,8 @@ VICTIM = 17  # a row that trains
 
 
 class Doctored(Source):
-    """``how``: what becomes of the row VICTIM without a word: lost, doubled, or replaced by row 0."""
+    """``how``: what becomes of the row VICTIM without a word: lost, doubled, or replaced by row 0; "bad": it is left out as a
+    bad row; "half bad": so are all odd rows; "rotten": all rows."""
 
     how: str
 
@@ -45,14 +46,14 @@ class DoctoredRows(TensorRows):
         self._how = how
 
     def take(self, rows: np.ndarray) -> Batch:
-        victim = rows == VICTIM
+        victim = {"half bad": rows % 2 == 1, "rotten": rows >= 0}.get(self._how, rows == VICTIM)
         if self._how == "lost":
             rows = rows[~victim]
         elif self._how == "doubled":
             rows = np.concatenate([rows, rows[victim]])
         elif self._how == "replaced":
             rows = np.where(victim, 0, rows)
-        elif self._how == "bad":
+        elif self._how in ("bad", "half bad", "rotten"):
             batch = super().take(rows[~victim])
             batch.stamp = super().take(rows).stamp
             batch.bad = int(victim.sum())
@@ -61,7 +62,7 @@ class DoctoredRows(TensorRows):
 
 
 def _train(collective: Collective, name: str, overrides: tuple[str, ...], run_dir: str, resume: bool = False) -> Trained:
-    for how in ("lost", "doubled", "replaced", "bad"):
+    for how in ("lost", "doubled", "replaced", "bad", "half bad", "rotten"):
         JOBS[how] = lambda how=how: Job(model=plain, loss="cross_entropy", data=Doctored(how=how), **COMMON)
     return train_job(collective, name, overrides, run_dir, resume)
 
@@ -120,6 +121,25 @@ def test_a_reader_that_changes_what_it_reads_is_found_out(how: str, kinds: list[
         ]
         assert (epoch.lost, epoch.doubled) == (kinds.count("lost"), kinds.count("doubled"))
         assert epoch.bad == (how == "bad")
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_run_with_passes_of_which_no_row_is_left_is_proved(size: int, exact: bool, tmp_path: Path) -> None:
+    """Of micro-batches of one sample every second one is empty, the one with which the model is tried may be."""
+    overrides = ("batch_size=4", "micro_batches=4", f"exact={exact}", "merge=false", "epochs=2")
+    runs = run_ranks(_train, size, "half bad", overrides, str(tmp_path / "run"))
+    assert [run.error for run in runs] == [None] * size
+    JOBS["half bad"] = lambda: Job(model=plain, loss="cross_entropy", data=Doctored(how="half bad"), **COMMON)
+    for epoch in _proved("half bad", tmp_path / "run", overrides).epochs:
+        assert (epoch.lost, epoch.doubled) == (0, 0)
+        assert epoch.used + epoch.bad == 72
+        assert epoch.bad > 20
+
+
+def test_data_of_which_every_row_is_bad_says_so(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="every row of the training data is bad"):
+        run_ranks(_train, 1, "rotten", (), str(tmp_path / "run"))
 
 
 def test_other_data_is_refused(tmp_path: Path) -> None:
