@@ -31,8 +31,8 @@ from gdist.worker.machine import be_deterministic, choose_device
 from gdist.worker.opening import Found, Opened, open_data
 
 if TYPE_CHECKING:
-    from gdist.data.read_ahead import Span
     from gdist.data.facts import DataFacts
+    from gdist.data.read_ahead import Span
     from gdist.job.job import Job
 
 Trained = tuple[FlatParameters, torch.optim.Optimizer]
