@@ -19,6 +19,7 @@ VERBS = {  # name -> (one line, module)
     "resume": ("Go on with a run from its newest good checkpoint", "gdist.cli.resume"),
     "evaluate": ("Loss and metrics of a trained run, on its held-out rows or others", "gdist.cli.evaluate"),
     "predict": ("What a trained run says of each row, as a file", "gdist.cli.predict"),
+    "data": ("Say what is in files of data, and how a job could name it", "gdist.cli.data"),
     "check": ("Say what would run, and what is wrong with it, without training", "gdist.cli.check"),
     "audit": ("Prove that a run used every sample exactly once in each epoch", "gdist.cli.audit"),
 }

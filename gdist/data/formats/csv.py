@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gdist.data.storage import StoredFile
 
-SUFFIXES = (".csv", ".tsv", ".txt")
+SUFFIXES = (".csv", ".tsv")
 
 
 def open_reader(file: StoredFile, *, options: CsvOptions | None = None, kinds: pa.Schema | None = None) -> CsvReader:

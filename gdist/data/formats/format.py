@@ -11,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gdist.data.formats.hive import hive_column, hive_schema
 from gdist.errors import DataError
@@ -95,6 +95,10 @@ class Reader(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Of the content, as far as it is cheaply known."""
+
+    def statistics(self) -> dict[str, tuple[int, Any, Any]]:
+        """(nulls, least value, greatest value) of the columns of which the file itself says so; None for a value not said."""
+        return {}
 
     def place(self, group: int) -> str:
         """Where a row group is, for a message."""

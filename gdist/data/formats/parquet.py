@@ -7,7 +7,7 @@ kills the process.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gdist.data.formats.format import Group, Read, Reader, damaged, reason
 from gdist.errors import DataError
@@ -79,6 +79,20 @@ class ParquetReader(Reader):
         self.count(int(self._column_bytes[group, [self.stored.names.index(name) for name in columns]].sum()))
         return Read(table.replace_schema_metadata(None))
 
+    def statistics(self) -> dict[str, tuple[int, Any, Any]]:
+        """Of columns that are neither lists nor structs, if every row group has statistics of them."""
+        found: dict[str, tuple[int, Any, Any]] = {}
+        for leaf, owner in enumerate(_owners(self.metadata, self.stored)):
+            if self.metadata.schema.column(leaf).path == self.stored.names[owner]:
+                told = [self.metadata.row_group(group).column(leaf).statistics for group in range(len(self.groups))]
+                if told and all(each is not None and each.has_null_count for each in told):
+                    ends = [_ends(each) for each in told if each.has_min_max]
+                    nulls = sum(each.null_count for each in told)
+                    least = min((one for one, _ in ends if one is not None), default=None)
+                    most = max((one for _, one in ends if one is not None), default=None)
+                    found[self.stored.names[owner]] = (nulls, least, most)
+        return found
+
     def fingerprint(self) -> str:
         return self._of_content
 
@@ -94,6 +108,13 @@ def _column_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> np.ndarray:
         for leaf, owner in enumerate(owners):
             found[number, owner] += group.column(leaf).total_compressed_size
     return found
+
+
+def _ends(statistics: pq.Statistics) -> tuple[Any, Any]:
+    try:
+        return statistics.min, statistics.max
+    except (ValueError, OverflowError):  # a time that Python has no value for
+        return None, None
 
 
 def _owners(metadata: pq.FileMetaData, schema: pa.Schema) -> list[int]:
