@@ -81,7 +81,7 @@ def _message(source: pa.NativeFile, offset: int, size: int) -> tuple[Message, in
     end = offset + 8 + header_bytes + body_bytes
     if body_bytes < 0 or end > size:
         raise ValueError("a message ends after the file's end: the file is truncated")
-    kind = 0 if kind is None else header[kind]
+    kind = 0 if kind is None else _number("<B", header, kind)
     rows, is_compressed = 0, False
     if kind == _RECORD_BATCH:
         batch = _field(header, root, _MESSAGE_HEADER)

@@ -13,7 +13,6 @@ from gdist.data.formats.format import Group, Read, Reader, damaged, reason
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -46,18 +45,18 @@ def open_reader(file: StoredFile, *, options: None = None) -> ParquetReader:
 
 class ParquetReader(Reader):
     def __init__(self, file: StoredFile, metadata: pq.FileMetaData, schema: pa.Schema, *, fingerprint: str) -> None:
-        self._column_bytes = _column_bytes(metadata, schema)
+        found = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        whole = max(1, sum(group.total_byte_size for group in found))
         groups, first_row = [], 0
-        for number, stored_bytes in enumerate(self._column_bytes.sum(axis=1).tolist()):
-            groups.append(Group(first_row, metadata.row_group(number).num_rows, stored_bytes))
-            first_row += groups[-1].rows
+        for group in found:  # as stored: not said but of each column, which pyarrow may not be asked yet (see _bytes_of)
+            groups.append(Group(first_row, group.num_rows, file.size * group.total_byte_size // whole))
+            first_row += group.num_rows
         if first_row != metadata.num_rows or any(group.rows < 0 or group.stored_bytes < 0 for group in groups):
-            raise DataError(
-                "a data file is damaged", where=file.shown, note="its footer contradicts itself", help="write it again"
-            )
+            raise damaged(file.shown, "its footer contradicts itself")
         super().__init__(file, stored=schema.remove_metadata(), groups=groups)
         self.metadata = metadata
         self._of_content = fingerprint
+        self._owners = _owners(metadata, schema)
 
     def _read(self, group: int, columns: list[str], *, skip_bad: bool) -> Read:
         import pyarrow as pa
@@ -70,19 +69,17 @@ class ParquetReader(Reader):
                 table = opened.read_row_group(group, columns=columns)
                 table.validate(full=True)  # text that is no UTF-8 would fail later, in whoever looks at it
         except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
-            raise DataError(
-                "a data file is damaged", where=self.place(group), note=reason(error), help="write it again"
-            ) from error
+            raise damaged(self.place(group), reason(error)) from error
         if table.num_rows != self.groups[group].rows:
             note = f"{table.num_rows} rows were found, the footer says {self.groups[group].rows}"
             raise damaged(self.place(group), note)
-        self.count(int(self._column_bytes[group, [self.stored.names.index(name) for name in columns]].sum()))
+        self.count(self._bytes_of(group, columns))
         return Read(table.replace_schema_metadata(None))
 
     def statistics(self) -> dict[str, tuple[int, Any, Any]]:
-        """Of columns that are neither lists nor structs, if every row group has statistics of them."""
+        """Of columns that are neither lists nor structs, if all row groups have statistics of them. Of a sound footer."""
         found: dict[str, tuple[int, Any, Any]] = {}
-        for leaf, owner in enumerate(_owners(self.metadata, self.stored)):
+        for leaf, owner in enumerate(self._owners):
             if self.metadata.schema.column(leaf).path == self.stored.names[owner]:
                 told = [self.metadata.row_group(group).column(leaf).statistics for group in range(len(self.groups))]
                 if told and all(each is not None and each.has_null_count for each in told):
@@ -96,18 +93,12 @@ class ParquetReader(Reader):
     def fingerprint(self) -> str:
         return self._of_content
 
-
-def _column_bytes(metadata: pq.FileMetaData, schema: pa.Schema) -> np.ndarray:
-    """Compressed bytes, shape (row groups, columns of the schema); a nested column's leaves stand side by side."""
-    import numpy as np
-
-    found = np.zeros((metadata.num_row_groups, len(schema)), np.int64)
-    owners = _owners(metadata, schema)
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        for leaf, owner in enumerate(owners):
-            found[number, owner] += group.column(leaf).total_compressed_size
-    return found
+    def _bytes_of(self, group: int, columns: list[str]) -> int:
+        """Compressed, of columns that have been read: only of those is it sure that what the footer says of them is sound.
+        Where it is not, asking ends the process (pyarrow 26 lets parquet::ParquetException through).
+        """
+        found, owners = self.metadata.row_group(group), {self.stored.names.index(name) for name in columns}
+        return sum(found.column(leaf).total_compressed_size for leaf, owner in enumerate(self._owners) if owner in owners)
 
 
 def _ends(statistics: pq.Statistics) -> tuple[Any, Any]:

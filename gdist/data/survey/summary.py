@@ -155,8 +155,12 @@ def _add_distinct(found: Summary, values: pa.ChunkedArray) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    counted = pc.value_counts(values)
-    found.repeats = len(counted) < len(values)
+    few = values.slice(0, 2 * MOST_DISTINCT)  # where most values differ, they tell
+    counted = pc.value_counts(few)
+    found.repeats = len(counted) < len(few)
+    if len(counted) <= MOST_DISTINCT and len(few) < len(values):
+        counted = pc.value_counts(values)
+        found.repeats = True
     shown = counted.field("values")
     if found.family == "time":  # nanoseconds have no Python type
         shown = shown.cast(pa.string())

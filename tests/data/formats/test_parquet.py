@@ -13,7 +13,7 @@ import pytest
 
 from gdist.data.formats import parquet
 from gdist.errors import DataError
-from tests.data.formats.stored import read_all, stored, survives_every_cut
+from tests.data.formats.stored import read_all, refused, stored, survives_every_cut
 
 ROWS = 1000
 
@@ -48,7 +48,10 @@ def test_row_groups_are_those_of_the_file(tmp_path: Path) -> None:
 
 def test_only_the_columns_asked_for_are_read_and_counted(tmp_path: Path) -> None:
     reader = parquet.open_reader(stored(write(tmp_path / "a.parquet")), options=None)
-    everything = sum(group.stored_bytes for group in reader.groups)
+    groups = [reader.metadata.row_group(group) for group in range(4)]
+    everything = sum(group.column(leaf).total_compressed_size for group in groups for leaf in range(group.num_columns))
+    size = (tmp_path / "a.parquet").stat().st_size
+    assert size - 4 <= sum(group.stored_bytes for group in reader.groups) <= size
     for group in range(4):
         assert reader.read(group, ["x"]).table.column_names == ["x"]
     assert 4 * ROWS <= reader.bytes_read < everything / 4
@@ -140,6 +143,16 @@ def test_a_file_cut_or_damaged_anywhere_is_a_data_error(tmp_path: Path) -> None:
     cut, changed = survives_every_cut(path, parquet)
     assert cut == -(-path.stat().st_size // 50)
     assert changed > cut / 2
+
+
+def test_what_a_damaged_footer_says_of_columns_ends_no_process(tmp_path: Path) -> None:
+    """Some of it makes pyarrow's own accessors abort; a read of the column says so as an error."""
+    path = write(tmp_path / "a.parquet", rows=40, group=20)
+    whole = path.read_bytes()
+    start = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for at in range(start, len(whole) - 8, 11):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        refused(lambda: read_all(path, parquet))
 
 
 def test_a_missing_column_names_the_nearest(tmp_path: Path) -> None:
