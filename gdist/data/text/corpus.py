@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gdist.data.text.pieces import PIECE_BYTES, Piece, parts, piece_of
+from gdist.data.text.pieces import Piece, parts, piece_of
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gdist.data.formats.format import Reader
     from gdist.data.storage import StoredFile
 
+
+_READ_BYTES = 4 << 20
 
 Progress = Callable[[int, int], None]  # (bytes done, of all), as stored
 
@@ -87,7 +89,7 @@ def _of_file(file: StoredFile) -> Iterator[tuple[int, Piece]]:
 
 def _read(source: pa.NativeFile, file: StoredFile) -> bytes:
     try:
-        return bytes(source.read(2 * PIECE_BYTES))
+        return bytes(source.read(_READ_BYTES))
     except OSError as error:
         raise DataError("cannot read a data file", where=file.shown, note=str(error).splitlines()[0]) from error
 

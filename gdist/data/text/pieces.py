@@ -1,4 +1,4 @@
-"""Text in pieces of about a megabyte: whole documents as many as fit, or a part of a longer one (pure).
+"""Text in pieces of a quarter of a megabyte: whole documents as many as fit, or a part of a longer one (pure).
 
 A longer one is cut before a space that follows anything but a space. No pattern by which byte-level encodings cut text into
 words joins the two or looks back, so that the tokens are those of the document as a whole.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 18
 _SEARCHED_BYTES = 1 << 16  # before a piece's end, for a place to cut
 _NO_SPACE = rb"[!-~]|[\xc3-\xdf][\x80-\xbf]|[\xe4-\xed][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # and no space of Unicode's
 _WORD_S_END = re.compile(rb".*(?:%b)(?=[ \t])" % _NO_SPACE, re.S)  # the last one: .* takes all, then gives back

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gdist.data.text.corpus import Corpus, Progress
     from gdist.data.text.text import Text
 
+_KEPT_STAMPS = 1 << 22  # 32 MiB of them
+
 
 class TextRows(Rows):
     """Row i is ``tokens[i * stride : i * stride + context + 1]``: all but the last as features, all but the first as target.
@@ -56,7 +58,7 @@ class TextRows(Rows):
         windows = self._windows[rows]  # numpy copies window by window; its take() would copy the whole corpus first
         features, target = windows[:, :-1].astype(np.int64), windows[:, 1:].astype(np.int64)
         columns = {"features": torch.from_numpy(features), "target": torch.from_numpy(target)}
-        return Batch(columns, stamp=total(stamps(0, rows)))
+        return Batch(columns, stamp=total(stamps(0, rows) if self._stamps is None else self._stamps.take(rows)))
 
     def fingerprint(self) -> str:
         """Of the tokens themselves, their windows and the tokenizer: equal wherever the same files lie."""
@@ -133,6 +135,13 @@ class TextRows(Rows):
         count = (len(tokens) - window) // self._stride + 1
         strides = (self._stride * step, step)
         return np.lib.stride_tricks.as_strided(tokens.view(np.ndarray), (count, window), strides, writeable=False)
+
+    @cached_property
+    def _stamps(self) -> np.ndarray | None:
+        """Of all rows, if they are few enough: looking them up costs a tenth of making them for a batch of 64."""
+        import numpy as np
+
+        return stamps(0, np.arange(len(self))) if len(self) <= _KEPT_STAMPS else None
 
     def _refuse(self, count: int) -> None:
         shown = [file.shown for file in self._corpus.files]

@@ -13,7 +13,7 @@ from gdist.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-BATCH_BYTES = 4 << 20  # of text, encoded in one call by all cores; its tokens take some hundred bytes each meanwhile
+BATCH_BYTES = 2 << 20  # of text, encoded in one call by all cores; a token takes some hundred bytes meanwhile
 _ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]", "<end_of_text>")  # as makers call it
 
 
