@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gdist.api import audit
 from gdist.cluster.driver import train_on_ray
 from gdist.errors import JobError, RunFailed, UsageError, UserCodeError, WorkerLost
 from gdist.records import Interrupt, Order
@@ -91,6 +92,8 @@ def test_a_killed_worker_ends_the_run_within_two_seconds_with_a_checkpoint_of_th
     assert seen.named("worker_lost")[0]["worker"] == victim
     assert seen.result()["status"] == "failed"
     assert seen.checkpoints() == [f"step-{seen.result()['steps']:08d}"]
+    found = audit(seen.run_dir)  # the ledger knows the last good step, whoever was lost
+    assert (found["proved"], found["steps"]) == (True, seen.result()["steps"])
 
 
 def test_a_worker_that_crashes_as_the_job_is_loaded_is_lost_with_its_last_words(head: Head, tmp_path: Path) -> None:
