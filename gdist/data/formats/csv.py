@@ -58,7 +58,7 @@ class CsvReader(TextReader):
 
     def inferred(self, block: int) -> pa.Schema:
         """Types of what a block holds; records of the wrong length are left for when they are read."""
-        text = self._block(block).decode(self.options.encoding, "replace")
+        text = self._sample(block).decode(self.options.encoding, "replace")
         return self._table(text.encode(), None, skip_wrong_lengths=True).schema
 
     def _parse(self, data: bytes, columns: Sequence[str]) -> pa.Table:

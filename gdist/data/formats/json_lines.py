@@ -70,7 +70,7 @@ class JsonLinesReader(TextReader):
         """Columns and types of what a block holds, in parts between its bad records."""
         import pyarrow as pa
 
-        data = self._block(block)
+        data = self._sample(block)
         records = find_records(data, JSON)
         depth = deepest(data, records)
         if depth > _DEEPEST:

@@ -28,7 +28,7 @@ def settled(
 
 
 def samples(blocks: int) -> list[int]:
-    """The blocks that are looked at: the first, a middle one and the last."""
+    """The blocks whose first records are looked at: the first one, a middle one and the last."""
     return sorted({0, blocks // 2, blocks - 1}) if blocks else []
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gdist.data.formats.bits import after, before, between, count, last, pack, positions
+from gdist.data.formats.bits import after, before, between, count, equal, last, pack, positions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,11 +84,11 @@ def are_objects(text: bytes) -> bool:
     import numpy as np
 
     octets = np.frombuffer(text, np.uint8)
-    line_ends, opening, closing = (pack(octets == mark) for mark in (_LF, _BRACE, _CLOSING_BRACE))
+    line_ends, opening, closing = (equal(octets, mark) for mark in (_LF, _BRACE, _CLOSING_BRACE))
     odd = after(line_ends, first=True) & ~opening
     odd_ends = line_ends & ~after(closing, first=False)
     if odd_ends.any():
-        odd_ends &= ~after(pack(octets == _CR) & after(closing, first=False), first=False)
+        odd_ends &= ~after(equal(octets, _CR) & after(closing, first=False), first=False)
     at = {text.rfind(b"\n", 0, position) + 1 for position in (*positions(odd_ends).tolist(), len(text))}
     for start in at.union(positions(odd).tolist()):
         end = text.find(b"\n", start)
@@ -117,10 +117,10 @@ def _marked(text: bytes, dialect: Dialect, *, is_last: bool) -> tuple[np.ndarray
     import numpy as np
 
     octets = np.frombuffer(text, np.uint8)
-    line_ends = pack(octets == _LF)
+    line_ends = equal(octets, _LF)
     returns = None
     if b"\r" in text and not dialect.json:  # alone it ends a line too, as in pyarrow; last in a block it may not be alone
-        returns = pack(octets == _CR)
+        returns = equal(octets, _CR)
         line_ends = line_ends | (returns & ~before(line_ends))
         if not is_last and text.endswith(b"\r"):
             line_ends[-1] &= ~_bit(len(text) - 1)
@@ -130,11 +130,11 @@ def _marked(text: bytes, dialect: Dialect, *, is_last: bool) -> tuple[np.ndarray
         ends = line_ends & ~inside
     starts = after(ends, first=True)
     if dialect.json:
-        blank = _blank_json(text, starts & ~pack(octets == _BRACE), ends)
+        blank = _blank_json(text, starts & ~equal(octets, _BRACE), ends)
     else:
         blank = ends & starts & (line_ends if returns is None else line_ends | returns)
         if returns is not None:
-            blank |= ends & after(returns & starts, first=False) & pack(octets == _LF)
+            blank |= ends & after(returns & starts, first=False) & equal(octets, _LF)
     if is_last and text and last(line_ends) != len(text) - 1:
         line_ends = line_ends.copy()
         line_ends[-1] |= _bit(len(text) - 1)
@@ -156,9 +156,9 @@ def _inside_quotes(text: bytes, octets: np.ndarray, line_ends: np.ndarray, diale
     import numpy as np
 
     if dialect.escape is None:
-        quotes = pack(octets == ord(dialect.quote or ""))
+        quotes = equal(octets, ord(dialect.quote or ""))
         inside = between(quotes)
-        may_precede = pack(octets == ord(dialect.delimiter)) | line_ends | (quotes & ~inside)  # the last: doubled, one inside
+        may_precede = equal(octets, ord(dialect.delimiter)) | line_ends | (quotes & ~inside)  # the last: doubled, one inside
         if not (quotes & inside & ~after(may_precede, first=True)).any():
             return inside, not (count(quotes) % 2)
     edges = np.zeros(len(text) + 1, np.int8)

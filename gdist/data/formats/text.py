@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gdist.data.formats.blocks import Blocks
 from gdist.data.formats.format import Read, Reader, damaged
-from gdist.data.formats.records import Dialect, Records, find_records
+from gdist.data.formats.records import Dialect, Records, count_records, find_records
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gdist.data.storage import StoredFile
+
+_SAMPLE_BYTES = 512 << 10
 
 
 class TextReader(Reader):
@@ -51,6 +53,12 @@ class TextReader(Reader):
         if len(data) < size:
             raise damaged(self.place(group), "the file is shorter than it was")
         return data
+
+    def _sample(self, group: int) -> bytes:
+        """The first records of a block, to find types by."""
+        data = self._block(group)
+        size, _, _ = count_records(data[:_SAMPLE_BYTES], self._dialect, is_last=len(data) <= _SAMPLE_BYTES)
+        return data[:size] if size else data
 
     def _without_bad(self, data: bytes, group: int, columns: list[str], *, skip_bad: bool) -> Read:
         import numpy as np

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from gdist.data.formats.bits import after, before, between, count, last, pack, positions
+from gdist.data.formats.bits import after, before, between, count, equal, last, pack, positions
 from gdist.data.formats.records import JSON, Dialect, count_records, find_records
 
 
@@ -112,3 +112,9 @@ def test_bits_are_what_they_were_before_they_were_packed(length: int) -> None:
     assert positions(before(words)).tolist() == np.flatnonzero(mask[1:]).tolist()
     inside = np.cumsum(mask) % 2 == 1
     assert positions(between(words))[: inside.sum()].tolist() == np.flatnonzero(inside).tolist()
+
+
+@pytest.mark.parametrize("length", [0, 1, 64, (1 << 18) - 1, 1 << 18, (1 << 18) + 65])
+def test_bytes_are_compared_alike_in_parts_and_whole(length: int) -> None:
+    octets = np.random.default_rng(length).integers(0, 3, length).astype(np.uint8)
+    assert equal(octets, 1).tolist() == pack(octets == 1).tolist()
