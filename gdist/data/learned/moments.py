@@ -8,13 +8,18 @@ cache: each tile's mean first, then the deviations from it, so that nothing canc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
+
+from gdist.data.learned.gaps import extremes
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
 _TILE = 8_192  # numbers: 64 kB of float64; below 10,000, from where on OpenBLAS would split a dot among its threads
+
+_LARGE = 1e150  # squares of larger numbers may be infinite; a scale is refused where it is made of them
 
 FIELDS = ("count", "missing", "mean", "squares", "least", "most")
 
@@ -42,8 +47,16 @@ def merge(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> Mapping[st
     return left
 
 
-def add_column(into: dict[str, np.ndarray], at: int, values: np.ndarray, missing: np.ndarray | None, width: int) -> None:
-    """Writes the moments of a column, ``values`` of shape (rows * width,), to places ``at`` to ``at + width``."""
+def add_column(
+    into: dict[str, np.ndarray],
+    at: int,
+    values: np.ndarray,
+    missing: np.ndarray | None,
+    width: int,
+    ends: tuple[float, float] | None = None,
+) -> None:
+    """Writes the moments of a column, ``values`` of shape (rows * width,), to places ``at`` to ``at + width``. ``ends``: the
+    ``extremes`` of all values, where they are known."""
     import numpy as np
 
     if width > 1:
@@ -53,37 +66,30 @@ def add_column(into: dict[str, np.ndarray], at: int, values: np.ndarray, missing
         return
     if missing is not None:
         into["missing"][at] = np.count_nonzero(missing)
-        values = values[~missing]
+        values, ends = values[~missing], None
     if not len(values):
         return
-    into["count"][at] = len(values)
-    into["mean"][at], into["squares"][at] = _mean_and_squares(values)
-    into["least"][at], into["most"][at] = values.min(), values.max()
+    least, most = ends or extremes(values)
+    with np.errstate(over="ignore", invalid="ignore") if max(-least, most) > _LARGE else nullcontext():
+        mean, squares = _mean_and_squares(values)
+    into["count"][at], into["mean"][at], into["squares"][at] = len(values), mean, squares
+    into["least"][at], into["most"][at] = least, most
 
 
 def _mean_and_squares(values: np.ndarray) -> tuple[float, float]:
     """Mean and sum of squared deviations from it, of at least one value."""
     import numpy as np
 
-    starts = range(0, len(values), _TILE)
-    means, squares = np.empty(len(starts)), np.empty(len(starts))
-    counts = np.full(len(starts), float(_TILE))
-    counts[-1] = len(values) - starts[-1]
     tile = np.empty(min(_TILE, len(values)))
-    with np.errstate(over="ignore", invalid="ignore"):  # too large to be scaled: refused where a scale is made of it
-        for k, start in enumerate(starts):
-            part = values[start : start + _TILE]
-            wide = tile[: len(part)]
-            np.copyto(wide, part)
-            means[k] = mean = np.add.reduce(wide) / len(part)
-            wide -= mean
-            squares[k] = np.dot(wide, wide)
-        return _merged(counts, means, squares)
-
-
-def _merged(counts: np.ndarray, means: np.ndarray, squares: np.ndarray) -> tuple[float, float]:
-    """Mean and squares of all tiles together."""
-    import numpy as np
-
-    mean = means[0] + np.add.reduce(counts * (means - means[0])) / np.add.reduce(counts)
-    return float(mean), float(np.add.reduce(squares) + np.add.reduce(counts * (means - mean) ** 2))
+    count, mean, squares = 0, 0.0, 0.0
+    for start in range(0, len(values), _TILE):
+        part = values[start : start + _TILE]
+        size = len(part)
+        wide = tile if size == len(tile) else tile[:size]
+        np.copyto(wide, part)
+        center = float(np.add.reduce(wide)) / size
+        wide -= center
+        delta, count = center - mean, count + size
+        squares += float(np.dot(wide, wide)) + delta * delta * (count - size) * size / count
+        mean += delta * size / count
+    return mean, squares

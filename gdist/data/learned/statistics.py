@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gdist.data.learned import moments
 from gdist.data.learned.codes import plain_text, without_nan
 from gdist.data.learned.counts import Counts
-from gdist.data.learned.gaps import by_rows, not_finite
+from gdist.data.learned.gaps import by_rows, extremes, not_finite
 from gdist.data.learned.median import Median
 from gdist.data.learned.place import row_number
 from gdist.data.learned.recipe import Recipe, Rule
@@ -60,10 +60,13 @@ class Share:
 
         arrays = {rule.name: whole(table.column(rule.name)) for rule in self.rules}
         flats = {rule.name: flatten(arrays[rule.name]) for rule in self._numbers}
+        ends = {name: extremes(flat.values) for name, flat in flats.items() if flat.missing is None and len(flat.values)}
         out: np.ndarray | None = None
         for rule in self.rules:
             if rule.kind == "number":
-                flats[rule.name], bad = self._gaps(rule, flats[rule.name], part=part, where=where, first_row=first_row)
+                flats[rule.name], bad = self._gaps(
+                    rule, flats[rule.name], ends.get(rule.name), part=part, where=where, first_row=first_row
+                )
             else:
                 arrays[rule.name] = plain_text(arrays[rule.name])
                 bad = self._absent(rule, arrays[rule.name], part=part, where=where, first_row=first_row)
@@ -76,7 +79,7 @@ class Share:
             if out is not None:
                 kept = ~out if width == 1 else np.repeat(~out, width)
                 values, missing = values[kept], None if missing is None else missing[kept]
-            moments.add_column(found, at, values, missing, width)
+            moments.add_column(found, at, values, missing, width, ends.get(rule.name) if out is None else None)
             at += width
             for j, counts in enumerate(self._counts.get(rule.name, ())):
                 of_element, gaps = values[j::width], None if missing is None else missing[j::width]
@@ -129,12 +132,12 @@ class Share:
         return total
 
     def _gaps(
-        self, rule: Rule, flat: Flat, *, part: int, where: str, first_row: int | np.ndarray
+        self, rule: Rule, flat: Flat, ends: tuple[float, float] | None, *, part: int, where: str, first_row: int | np.ndarray
     ) -> tuple[Flat, np.ndarray | None]:
         """The column with all that is missing in it (NaN too, where it is filled), and the rows not to learn from."""
         import numpy as np
 
-        missing, unclean = flat.missing, not_finite(flat.values, flat.missing)
+        missing, unclean = flat.missing, not_finite(flat.values, flat.missing, ends)
         bad: np.ndarray | None = None
         if unclean is not None:
             nan = unclean & np.isnan(flat.values)
