@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from gdist.data.formats.format import Reader
     from gdist.data.storage import StoredFile
 
-
 _READ_BYTES = 4 << 20
 
 Progress = Callable[[int, int], None]  # (bytes done, of all), as stored
