@@ -51,3 +51,29 @@ def tensor(learned: Learned, table: pa.Table, columns: Sequence[str]) -> np.ndar
     found = np.concatenate([*parts, *(indicators[name][:, None] for name in learned.indicators(columns))], axis=1)
     affine = learned.affine(columns, [part.shape[1] for part in parts])
     return found if affine is None else (found - affine[0]) * affine[1]
+
+
+ROWS = 1_037
+NUMBERS = ["far", "small", "whole", "constant", "flag"]
+
+
+def mixed(*, gaps: bool = False) -> pa.Table:
+    """Numbers of several types, far from zero, tiny and constant, a fifth of them missing with ``gaps``; categories; lists."""
+    rng = np.random.default_rng(5)
+    numbers: dict[str, np.ndarray] = {
+        "far": (rng.standard_normal(ROWS) + 1e6).astype(np.float32),
+        "small": np.exp(rng.standard_normal(ROWS) * 3) * 1e-9,
+        "whole": rng.integers(-4, 9, ROWS),
+        "constant": np.full(ROWS, 0.1),
+        "flag": rng.random(ROWS) < 0.3,
+    }
+    holes = [pa.array(rng.random(ROWS) < 0.2) if gaps else pa.nulls(ROWS, pa.bool_()) for _ in numbers]
+    columns = {
+        name: pa.compute.if_else(hole.fill_null(False), pa.scalar(None), pa.array(values))
+        for (name, values), hole in zip(numbers.items(), holes, strict=True)
+    }
+    words = np.array(["köln", "Bonn", "aachen", "", "bonn", "東京"])
+    columns["city"] = pa.array(words[rng.integers(0, 6, ROWS)])
+    columns["code"] = pa.array(rng.integers(-3, 4, ROWS) * 7)
+    columns["image"] = pa.FixedSizeListArray.from_arrays(pa.array(rng.standard_normal(ROWS * 3).astype(np.float32)), 3)
+    return pa.table(columns)
