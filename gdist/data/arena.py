@@ -13,7 +13,6 @@ from gdist.data.columns import TensorPlan
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -32,17 +31,13 @@ class Arena:
 
     def __init__(self, plans: list[TensorPlan], *, rows: int) -> None:
         import numpy as np
-        import torch
 
         self.rows = rows
         self._arrays = {plan.name: np.empty((rows, plan.width), dtype=plan.dtype) for plan in plans}
         self._stamps = np.empty(rows, dtype=np.int64)
         self._bad = np.zeros(rows, dtype=bool)
         self._any_bad = False
-        self._tensors: list[tuple[str, Tensor, tuple[int, ...]]] = [
-            (plan.name, torch.from_numpy(self._arrays[plan.name]), plan.shape) for plan in plans
-        ]
-        self._stamp_tensor = torch.from_numpy(self._stamps)
+        self._shapes = {plan.name: plan.shape for plan in plans}
 
     def span(self, first: int, stop: int) -> Slot:
         """Rows ``first`` to ``stop``, to be filled."""
@@ -55,15 +50,18 @@ class Arena:
 
     def take(self, rows: np.ndarray) -> Batch:
         """The samples in these rows of the arena, in fresh memory; bad ones left out and counted."""
+        import numpy as np
         import torch
 
         bad = 0
-        chosen = torch.from_numpy(rows)
-        stamp = int(self._stamp_tensor.index_select(0, chosen).sum())
+        stamp = int(np.add.reduce(self._stamps.take(rows)))  # wraps around: modulo 2**64
         if self._any_bad:
             good = ~self._bad[rows]
             bad = len(rows) - int(good.sum())
             if bad:
-                chosen = torch.from_numpy(rows[good])
-        columns = {name: t.index_select(0, chosen).view(len(chosen), *shape) for name, t, shape in self._tensors}
+                rows = rows[good]
+        columns = {  # for a few hundred rows, numpy's take costs half of what torch's index_select does
+            name: torch.from_numpy(array.take(rows, axis=0)).view(len(rows), *self._shapes[name])
+            for name, array in self._arrays.items()
+        }
         return Batch(columns, stamp=stamp, bad=bad)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -95,23 +95,25 @@ def choose_all(
     """The columns of each tensor by its name, ``features`` first: what is named, else all that the others leave."""
     wanted = {**({} if target is None else {"target": target}), **extra}
     chosen = {name: choose(choice, available, where=where, role=name) for name, choice in wanted.items()}
-    if features is not None:
-        return {"features": choose(features, available, where=where, role="features"), **chosen}
     used = {column for columns in chosen.values() for column in columns}
+    if features is not None:
+        return {"features": choose(features, available, where=where, role="features", besides=used), **chosen}
     left = [column for column in available if column not in used]
     if not left:
         raise DataError("no column is left for the features", where=where, note=f"columns: {_listed(available)}")
     return {"features": left, **chosen}
 
 
-def choose(choice: Choice, available: list[str], *, where: str, role: str) -> list[str]:
-    """The columns meant by names and patterns (``pixel_*``), in the order given, a pattern's in the file's order."""
+def choose(choice: Choice, available: list[str], *, where: str, role: str, besides: Collection[str] = ()) -> list[str]:
+    """The columns meant by names and patterns (``pixel_*``), in the order given, a pattern's in the file's order. A pattern
+    passes over those ``besides``, such as the target among the features."""
     found: dict[str, None] = {}
     for name in (choice,) if isinstance(choice, str) else choice:
         if name in available:
             found[name] = None
             continue
         matches = fnmatch.filter(available, name) if any(mark in name for mark in "*?[") else []
+        matches = [match for match in matches if match not in besides]
         if not matches:
             close = difflib.get_close_matches(name, available, n=1, cutoff=0.5)
             raise DataError(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gdist.data.formats.format import Read
 
-_TILE_BYTES = 1 << 18
+_TILE_BYTES = 1 << 19
 
 
 class Decoder:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Coming = Iterator[Sequence[int]]
+_ABSENT = -(2**62)  # below the number of any row
 
 
 class Loader:
@@ -43,7 +44,9 @@ class Loader:
         self._free = list(range(slots))
 
         self._read, self._arena, self._bounds, self._deadline_s = read, arena, bounds, deadline_s
-        self._first_row = np.full(len(bounds) - 1, -1, dtype=np.int64)  # in the arena, of a row group that is ready
+        self._ends = bounds[1:]
+        self._shifts = np.full(len(bounds) - 1, _ABSENT, dtype=np.int64)  # from a raw row to its place in the arena, by group
+        self._given_up = 0  # row groups so far
         self._now = 0  # batches taken since `follow`
         self._room_at: float = math.inf  # batches taken when a thread that waits for room finds some
         self._changed = threading.Condition()  # guards all below
@@ -80,21 +83,20 @@ class Loader:
         return batch
 
     def _take(self, rows: np.ndarray) -> Batch:
-        groups = self._bounds.searchsorted(rows, side="right") - 1
-        inside = rows - self._bounds[groups]
-        first = self._first_row[groups]
+        groups = self._ends.searchsorted(rows, side="right")
         while True:
-            if len(first) and first.min() < 0:
+            given_up, shifts = self._given_up, self._shifts.take(groups)
+            places = rows + shifts
+            if len(places) and places.min() < 0:
                 needed = frozenset(groups.tolist())
                 if len(needed) > self._room:
                     half = len(rows) // 2
                     return Batch.joined([self._take(rows[:half]), self._take(rows[half:])])
                 self._await(needed)
-                first = self._first_row[groups]
-            batch = self._arena.take(first + inside)
-            before, first = first, self._first_row[groups]
-            if (before == first).all():  # else a row group that nobody had announced gave way meanwhile
-                return batch
+                continue
+            batch = self._arena.take(places)
+            if given_up == self._given_up or (shifts == self._shifts.take(groups)).all():
+                return batch  # else a row group that nobody had announced gave way meanwhile
 
     def close(self) -> None:
         """Ends the threads; a read under way is waited for briefly, then left to end with the process."""
@@ -152,7 +154,7 @@ class Loader:
                 self._ready[group] = error
                 if error is None:
                     self._arena.filled(slot)
-                    self._first_row[group] = slot.first
+                    self._shifts[group] = slot.first - int(self._bounds[group])
                 self._changed.notify_all()
 
     def _next(self) -> tuple[int, Slot] | None:
@@ -201,7 +203,8 @@ class Loader:
         return True
 
     def _forget(self, group: int) -> None:
-        self._first_row[group] = -1
+        self._shifts[group] = _ABSENT
+        self._given_up += 1
         del self._ready[group]
         self._needed.pop(group, None)
         self._free.append(self._slots.pop(group))

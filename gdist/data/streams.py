@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 _GROUPS = 2**62  # takes the seed's place apart from all windows' permutations
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_BLOCK = 16_384  # positions whose rows are computed at a time
+_BLOCK = 4_096  # positions whose rows are computed at a time
 _KEPT_EPOCHS = 3
-_KEPT_BLOCKS = 256
+_KEPT_BLOCKS = 64
 
 
 def stream_count(streams: int, *, batch_size: int, groups: int) -> int:

@@ -103,7 +103,7 @@ def test_every_numeric_type_is_read(tmp_path: Path, kind: str) -> None:
 
 
 def test_types_can_be_set_but_no_number_may_change(table: Path) -> None:
-    rows = Parquet(path=table, features="p*", target="p0", dtypes={"features": "uint8", "target": "int32"}).open()
+    rows = Parquet(path=table, features="p*", target="label", dtypes={"features": "uint8", "target": "int32"}).open()
     assert rows.columns() == {"features": ((3,), torch.uint8), "target": ((), torch.int32)}
     with pytest.raises(DataError, match=r"values of `target` \(float64\) do not fit int64") as caught:
         everything(Parquet(path=table, features="p0", target="weight", dtypes={"target": "int64"}).open())

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from gdist.data.columns import Choice, choose
+from gdist.data.columns import Choice, choose, choose_all
 from gdist.description import nearest
 from gdist.errors import DataError
 
@@ -75,12 +75,9 @@ class Recipe:
         Raises DataError for a column that is not there, a word that is none, and a setting that cannot act.
         """
         names = schema.names
-        said = choose(target, names, where=where, role="target") if target is not None else []
-        further = [n for role, each in (extra or {}).items() for n in choose(each, names, where=where, role=role)]
-        if features is not None:
-            seen = choose(features, names, where=where, role="features")
-        else:
-            seen = [name for name in names if name not in said and name not in further]
+        chosen = choose_all(names, features=features, target=target, extra=extra or {}, where=where)
+        seen, said = chosen.pop("features"), chosen.pop("target", [])
+        further = [name for columns in chosen.values() for name in columns]
         used = list(dict.fromkeys([*seen, *said, *further]))
         named = set(choose(categories, used, where=where, role="categories")) if categories else set()
         rules = {name: _plain(schema.field(name), named=name in named, target=name in said, where=where) for name in used}
