@@ -85,8 +85,8 @@ class Loader:
     def _take(self, rows: np.ndarray) -> Batch:
         groups = self._ends.searchsorted(rows, side="right")
         while True:
-            given_up, shifts = self._given_up, self._shifts.take(groups)
-            places = rows + shifts
+            given_up = self._given_up
+            places = rows + self._shifts.take(groups)
             if len(places) and places.min() < 0:
                 needed = frozenset(groups.tolist())
                 if len(needed) > self._room:
@@ -95,8 +95,8 @@ class Loader:
                 self._await(needed)
                 continue
             batch = self._arena.take(places)
-            if given_up == self._given_up or (shifts == self._shifts.take(groups)).all():
-                return batch  # else a row group that nobody had announced gave way meanwhile
+            if given_up == self._given_up:
+                return batch  # else it may have been one of these, if nobody had announced them
 
     def close(self) -> None:
         """Ends the threads; a read under way is waited for briefly, then left to end with the process."""
