@@ -37,7 +37,8 @@ path, rank, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 rows = Parquet(path=path, memory="16MiB").open()
 plan = Plan(len(rows), batch_size=256, micro_batches=24)
 feed = Feed(rows, batch_size=256)
-spans = [(0, p.start, p.stop) for step in range(plan.steps_per_epoch) for p in plan.passes(plan.cut(step), rank=rank, size=size)]
+cuts = map(plan.cut, range(plan.steps_per_epoch))
+spans = [(0, p.start, p.stop) for cut in cuts for p in plan.passes(cut, rank=rank, size=size)]
 feed.follow(iter(spans))
 taken = sum(feed.take(*span).rows for span in spans)
 feed.close()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def require_columns(rows: Rows, names: Sequence[str], *, taken: Sequence[str]) -> None:
     """Raises DataError, before anything is read, for a name that the data has not, or that is among ``taken``."""
-    there = rows.readers[0].schema.names if isinstance(rows, TableRows) else list(rows.columns())
+    there = rows.groups.readers[0].schema.names if isinstance(rows, TableRows) else list(rows.columns())
     for name in names:
         if name in taken:
             raise DataError(f"column `{name}` cannot be kept: predictions have one of that name", where=f"--keep {name}")
