@@ -188,7 +188,7 @@ or a function loss(model, batch)
         """\
 error: no such data file or folder
   --> /nowhere/train.parquet
-help: the folder /nowhere does not exist
+note: the folder /nowhere does not exist
 """,
     ),
     "more classes than the model has outputs": (
@@ -197,6 +197,7 @@ help: the folder /nowhere does not exist
         ".long() + 1",
         """\
 error: the target has class 2, and the model has outputs for classes 0 to 1
+  --> row 26
 note: 3 of 8 rows of this micro-batch
 help: give the model an output for each class; to leave rows out: a loss that returns Loss(mean, weight=rows used)
 """,

@@ -89,11 +89,16 @@ def test_a_resumed_run_with_another_worker_count_is_proved(exact: bool, tmp_path
     run = tmp_path / "run"
     run_ranks(_train, 2, "normed", (*overrides, "steps=8"), str(run))
     shutil.rmtree(next(place.path for place in list_checkpoints(RunFolder(run).checkpoints) if place.step == 8))
+    newest = max(place.step for place in list_checkpoints(RunFolder(run).checkpoints))
     run_ranks(_train, 3, "normed", overrides, str(run), True)
     found = _proved("normed", run, overrides)
     assert (found.lost, found.doubled) == (0, 0)
-    assert [(e.used, e.rolled_back) for e in found.epochs] == [(72, 0), (72, 0), (72, 48), (72, 0)]
-    assert RunFolder(run).ledger().rolled_back[3][:, STEP].tolist()[0] == 7
+    again = range(newest + 1, 9)  # a busy machine's writer may have passed over a checkpoint
+    assert [(e.used, e.rolled_back) for e in found.epochs] == [
+        (72, 24 * sum((step - 1) // 3 == epoch for step in again)) for epoch in range(4)
+    ]
+    rolled_back = RunFolder(run).ledger().rolled_back.values()
+    assert sorted({step for spans in rolled_back for step in spans[:, STEP].tolist()}) == list(again)
 
 
 def test_skipped_steps_are_told_apart(tmp_path: Path) -> None:
