@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from samples import BATCH, SEED, Samples
 
-from gdist.data import CSV, Feed, Parquet, Text
+from gdist.data import Feed, Parquet, Text
+from gdist.data.formats.file_set import open_readers
 from gdist.data.index import Index
-from gdist.data.table_rows import TableRows
+from gdist.data.storage import find_files
 from gdist.engine.collective.alone import Alone
 from gdist.worker.learn import learn
 
@@ -43,13 +44,11 @@ def text(samples: Samples) -> Callable[[], int]:
 
 def csv(samples: Samples) -> Callable[[], int]:
     """All columns of a CSV file as Arrow tables, its blocks found and its types settled before."""
-    rows = CSV(path=samples.csv).open()
-    assert isinstance(rows, TableRows)
-    (reader,) = rows.readers
+    (reader,) = open_readers("csv", find_files(samples.csv, suffixes=(".csv",)))
 
     def epoch() -> int:
         with ThreadPoolExecutor(READERS) as pool:
-            reads = list(pool.map(lambda group: reader.read(group, rows.schema.names), range(len(reader.groups))))
+            reads = list(pool.map(lambda group: reader.read(group, reader.schema.names), range(len(reader.groups))))
         return sum(read.table.num_rows for read in reads)
 
     return epoch
