@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from gdist.engine.collective.alone import Alone
 from gdist.errors import JobError
 from gdist.records import Order, Wishes
 from gdist.worker.member import Member
@@ -19,6 +20,7 @@ def check_job(order: Order) -> dict[str, Any]:
 
     member = Member(order, slot=0, send=lambda update: None, wishes=Wishes())
     member.prepare()
+    member.complete(Alone())
     built = member.built
     job, plan, findings = built.job, built.plan, built.findings
     parameters = sum(p.numel() for p in built.task.module.parameters())

@@ -105,8 +105,7 @@ class Member:
     def join(self, membership: Membership, collective: Collective | None = None) -> None:
         """Enters a generation; then the weights are the same bits everywhere. ``collective``: one that exists already."""
         collective = collective or self._connect(membership)
-        if self._found is not None:
-            self._built = self._learn(self._found, collective)
+        self.complete(collective)
         built = self.built
         self._page.write("joining", self.step)
         self._folder = RunFolder(Path(membership.run_dir)) if membership.run_dir else None
@@ -122,6 +121,23 @@ class Member:
         )  # fmt: skip
         built.engine.join(collective, generation=membership.generation)
         self.outbox.event("generation", generation=membership.generation, workers=membership.size, reason="start")
+
+    def complete(self, collective: Collective) -> None:
+        """Makes what ``prepare`` has left: what the job wants to know of its data is learned first, by all workers together."""
+        if self._found is None:
+            return
+        import torch
+
+        from gdist.worker.build import build
+
+        self._page.write("learning", 0)
+        try:
+            found = self._found.learn(collective, device=torch.device(self.device))
+            self._built = build(found.job, found)
+        except BaseException:
+            collective.close()  # its peers are free at once
+            raise
+        self._found = None
 
     def work(self) -> dict[str, Any]:
         """Takes the remaining steps; returns the contents of ``result.json`` but for ``wall_seconds`` of the whole command."""
@@ -177,22 +193,6 @@ class Member:
             self._built = build(job, found)
         else:
             self._found = found
-
-    def _learn(self, found: Found, collective: Collective) -> Built:
-        """What the job wants to know of its data is learned by all workers together; then the rest is made."""
-        import torch
-
-        from gdist.worker.build import build
-
-        self._page.write("learning", 0)
-        try:
-            found = found.learn(collective, device=torch.device(self.device))
-            built = build(found.job, found)
-        except BaseException:
-            collective.close()  # its peers are free at once
-            raise
-        self._found = None
-        return built
 
     def _kernel_threads(self, job: Job) -> int | None:
         return job.threads or (1 if job.exact else self._threads)  # exact bits: never a matter of the machine

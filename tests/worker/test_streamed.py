@@ -21,6 +21,7 @@ from gdist.errors import DataError
 from gdist.job.overrides import apply_overrides
 from gdist.records import Membership, Order, Wishes
 from gdist.run.folder import RunFolder
+from gdist.worker.check import check_job
 from gdist.worker.member import Member
 from tests.ranks import run_ranks
 from tests.worker.jobs import Trained
@@ -178,3 +179,9 @@ def test_bad_rows_are_holes_that_move_nothing(table: Path, tmp_path: Path) -> No
     assert found[1].result["weights_sha256"] == found[3].result["weights_sha256"]
     shorter = [span for line in found[3].ledger for span in line.get("spans", ()) if len(span) > 4 and span[5]]
     assert [(stop - start - used, bad) for _, start, stop, _, used, bad in shorter] == [(1, 1)]
+
+
+def test_check_learns_what_the_model_must_know(table: Path) -> None:
+    report = check_job(Order(job=job(table)))
+    assert (report["samples"], report["validation_samples"]) == (4_800, 1_200)
+    assert report["trained"] == 4 * 4 + (8 * 16 + 16) + (16 * 2 + 2)  # four codes of colours, four numbers beside them
