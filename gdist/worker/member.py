@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,10 +140,14 @@ class Member:
 
     def work(self) -> dict[str, Any]:
         """Takes the remaining steps; returns the contents of ``result.json`` but for ``wall_seconds`` of the whole command."""
+        from gdist.worker.telling import conclude
+
         built, training = self.built, self._training
         assert training is not None, "join() comes first"
         reason = training.run()
-        result = self._finish(built, training, reason)
+        training.save(wait=True)
+        self._over = True
+        result = conclude(built, training, reason, outbox=self.outbox, order=self.order, name=self.name, folder=self._folder)
         training.tell("on_end", result)
         self.outbox.flush()
         return result
@@ -228,6 +231,7 @@ class Member:
         from gdist.job.describe import describe
         from gdist.worker.keeper import Keeper, take_over
         from gdist.worker.progress import Progress
+        from gdist.worker.telling import say_started
         from gdist.worker.training import Training
 
         job, folder = built.job, self._folder
@@ -248,80 +252,9 @@ class Member:
             folder.write_data({"files": built.data.files, "state": built.data.state, "facts": facts})
             folder.write_job(resolved, job_file=self.order.job_file, overrides=self.order.overrides)
             folder.remove_result()
-        self._say_started(built, membership, progress.step)
-
-    def _say_started(self, built: Built, membership: Membership, step: int) -> None:
-        from gdist.job.micro_batches import explain_accumulate
-
-        plan, job = built.plan, built.job
-        self.outbox.event(
-            "started", run=self._folder.name if self._folder else self.name, job=self.name, job_file=self.order.job_file,
-            run_dir=str(self._folder.path) if self._folder else None, workers=membership.size,
-            parameters=sum(p.numel() for p in built.task.module.parameters()), samples=plan.samples,
-            validation_samples=built.data.count("validation"), test_samples=built.data.count("test"),
-            batch_size=plan.batch_size, micro_batches=plan.micro_batches, steps_per_epoch=plan.steps_per_epoch,
-            total_steps=built.total_steps, epochs=dict([job.last] if job.last else []).get("epochs"), step=step,
-            resumed=self.order.resume,
+        say_started(
+            built, self.outbox, self.order, name=self.name, folder=folder, workers=membership.size, step=progress.step
         )  # fmt: skip
-        for sentence in built.data.said:
-            self.outbox.event("explained", text=sentence)
-        if job.accumulate is not None:
-            self.outbox.event("explained", text=explain_accumulate(job.accumulate, plan.batch_size))
-        if built.findings.unmergeable and not job.exact and job.merge == "auto" and membership.size < plan.micro_batches:
-            self.outbox.event("explained", text=f"every micro-batch is a pass of its own: {built.findings.unmergeable}")
-        if built.findings.without_gradient:
-            names = ", ".join(built.findings.without_gradient[:4])
-            self.outbox.event("explained", text=f"no gradient reached {names} in the first micro-batch; they stay as they are")
-
-    def _finish(self, built: Built, training: Training, reason: str) -> dict[str, Any]:
-        """Restores the best weights if asked, writes the last checkpoint and the model, and says how it went."""
-        from gdist.run.tensors import weights_sha256
-
-        progress, engine = training.progress, built.engine
-        training.save(wait=True)
-        self._over = True
-        if training.stopped_by == "job" and built.job.stop.restore_best:
-            self._restore_best(built, training)
-        if built.averages is not None:
-            built.averages.swap()
-        weights = engine.replica.weights()
-        if self.outbox.leads:
-            for told in training.keeper.close(self.outbox):
-                training.tell("on_checkpoint", told)
-            if self._folder is not None:
-                self._folder.write_model(built.task.module.state_dict(), {"job": self.name, "step": str(progress.step)})
-        test = training.test() if training.stopped_by == "job" else None
-        return {
-            "status": "done" if training.stopped_by == "job" else "stopped",
-            "reason": reason,
-            "steps": progress.step,
-            "epochs": progress.step / built.plan.steps_per_epoch,
-            "train": progress.train,
-            "validation": progress.validation,
-            "test": test,
-            "bad_rows": progress.bad_rows,
-            "first_step_seconds": training.first_step_seconds,
-            "wall_seconds": time.time() - self.order.started,
-            "workers": engine.collective.size if engine.collective is not None else 1,
-            "weights_sha256": weights_sha256(weights),
-            "run_dir": str(self._folder.path) if self._folder else None,
-        }
-
-    def _restore_best(self, built: Built, training: Training) -> None:
-        from gdist.engine.replica import load_weights
-
-        engine = built.engine
-        if self.outbox.leads:
-            best = training.keeper.best()
-            if best is not None:
-                load_weights(engine.replica.weights(), best.files["model"])
-                if built.averages is not None and "averages" in best.files:
-                    built.averages.load_state(best.files["averages"])
-                training.progress.train = best.state["progress"]["train"]
-                training.progress.validation = best.state["progress"]["validation"]
-                self.outbox.event("explained", text=f"the weights are those of step {best.step}, the best evaluation")
-        assert engine.collective is not None
-        engine.replica.agree(engine.collective)
 
 
 def make_member(order: Order, *, slot: int, send: Watch, wishes: Wishes, threads: int | None = None) -> Member:
