@@ -65,7 +65,10 @@ class ParquetReader(Reader):
         try:
             with self.file.open() as source:
                 # A file object of this read's own: pq.ParquetFile is not for several threads; the footer is not read again.
-                opened = pq.ParquetFile(source, metadata=self.metadata, page_checksum_verification=True, pre_buffer=True)
+                # All of a row group is asked for at once where each request takes long; here it would be held twice.
+                opened = pq.ParquetFile(
+                    source, metadata=self.metadata, page_checksum_verification=True, pre_buffer=not self.file.place.is_local
+                )
                 table = opened.read_row_group(group, columns=columns)
                 table.validate(full=True)  # text that is no UTF-8 would fail later, in whoever looks at it
         except (pa.ArrowException, OSError, MemoryError, ValueError) as error:

@@ -55,10 +55,22 @@ class TextRows(Rows):
         import numpy as np
         import torch
 
-        windows = self._windows[rows]  # numpy copies window by window; its take() would copy the whole corpus first
-        features, target = windows[:, :-1].astype(np.int64), windows[:, 1:].astype(np.int64)
+        if self._apart is not None:
+            features, target = (part.take(rows, axis=0).astype(np.int64) for part in self._apart)
+        else:
+            windows = self._windows[rows]  # numpy copies window by window; its take() would copy the whole corpus first
+            features, target = windows[:, :-1].astype(np.int64), windows[:, 1:].astype(np.int64)
         columns = {"features": torch.from_numpy(features), "target": torch.from_numpy(target)}
         return Batch(columns, stamp=total(stamps(0, rows) if self._stamps is None else self._stamps.take(rows)))
+
+    @cached_property
+    def _apart(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Where windows follow one another: features and target as rows of one block each, which are gathered faster."""
+        if self._stride != self._context:
+            return None
+        tokens, all_of_them = self.tokens, len(self) * self._context
+        shape = (len(self), self._context)
+        return tokens[:all_of_them].reshape(shape), tokens[1 : all_of_them + 1].reshape(shape)
 
     def fingerprint(self) -> str:
         """Of the tokens themselves, their windows and the tokenizer: equal wherever the same files lie."""
