@@ -8,6 +8,7 @@ its micro-batches' positions; nobody else needs to know. In-memory data on the C
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -102,7 +103,7 @@ class Feed:
     def follow(self, spans: Iterator[Span]) -> None:
         """Names the (epoch, start, stop) that will be taken from now on, in order, so that their data is there in time. They
         may be endless, and are asked for from other threads, no further ahead than there is room."""
-        for_batches, for_rows = itertools.tee(spans) if self._ahead is not None and self.rows.follows else (spans, spans)
+        for_batches, for_rows = _twice(spans) if self._ahead is not None and self.rows.follows else (spans, spans)
         if self.rows.follows:
             self.rows.follow(self._groups(for_rows))
         if self._ahead is not None:
@@ -128,3 +129,19 @@ class Feed:
 
         with torch.cuda.stream(self._stream):
             return batch.pin_memory().to(self._device, non_blocking=True)
+
+
+def _twice(spans: Iterator[Span]) -> tuple[Iterator[Span], Iterator[Span]]:
+    """The same spans for two threads; ``itertools.tee`` alone is for one."""
+    lock = threading.Lock()
+
+    def guarded(of: Iterator[Span]) -> Iterator[Span]:
+        while True:
+            with lock:
+                span = next(of, None)
+            if span is None:
+                return
+            yield span
+
+    one, other = itertools.tee(spans)
+    return guarded(one), guarded(other)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Coming = Iterator[Sequence[int]]
+_MOST_AHEAD = 2_048  # batches that are looked at before they are taken
 _ABSENT = -(2**62)  # below the number of any row
 
 
@@ -57,7 +58,8 @@ class Loader:
         self._last: Sequence[int] = ()  # what the batch looked at last needs
         self._ahead = 0  # batches looked at
         self._needed: dict[int, int] = {}  # group -> the last batch looked at that needs it
-        self._awaited: frozenset[int] = frozenset()
+        self._awaited: frozenset[int] = frozenset()  # what a batch waits for, or is being gathered from
+        self._failed: BaseException | None = None  # what asking for coming batches raised
         self._closed = False
         self._threads = [threading.Thread(target=self._run, name=f"gdist-loader-{i}", daemon=True) for i in range(threads)]
         self._started = False
@@ -67,6 +69,7 @@ class Loader:
         as before where a batch needs no others. It is asked in the threads, no further than there is room."""
         with self._changed:
             self._coming, self._last, self._ahead, self._now, self._room_at = coming, (), 0, 0, 0
+            self._failed = None
             self._wanted.clear()
             self._needed.clear()
             self._start()
@@ -74,6 +77,8 @@ class Loader:
 
     def take(self, rows: np.ndarray) -> Batch:
         """The samples of raw rows ``rows``: waits until their row groups are there. Raises what reading them raised."""
+        if self._failed is not None:
+            raise self._failed
         batch = self._take(rows)
         self._now += 1
         if self._now >= self._room_at:
@@ -96,6 +101,7 @@ class Loader:
                 continue
             batch = self._arena.take(places)
             if given_up == self._given_up:
+                self._awaited = frozenset()
                 return batch  # else it may have been one of these, if nobody had announced them
 
     def close(self) -> None:
@@ -121,13 +127,13 @@ class Loader:
                         f"row groups were not read within {self._deadline_s:g} s",
                         help="raise `data.deadline_s` if the storage is that slow",
                     )
-            self._awaited = frozenset()
             errors = [error for group in groups if (error := self._ready[group]) is not None]
             for group in groups:
                 if self._ready[group] is not None:  # whoever asks again has it read again
                     self._forget(group)
-        if errors:
-            raise errors[0]
+            if errors:
+                self._awaited = frozenset()
+                raise errors[0]
 
     def _start(self) -> None:
         if not self._started and not self._closed:
@@ -174,8 +180,15 @@ class Loader:
     def _look_ahead(self) -> None:
         """Looks at coming batches until one needs a row group that is not here, and past those that were taken meanwhile."""
         while not self._wanted or self._ahead <= self._now:
-            groups = next(self._coming, None)
+            if self._ahead - self._now >= _MOST_AHEAD:  # all that is needed for long is here
+                self._room_at = min(self._room_at, self._now + _MOST_AHEAD // 2)
+                return
+            try:
+                groups = next(self._coming, None)
+            except BaseException as error:  # the thread's edge: it goes to whoever takes rows
+                self._failed, groups = error, None
             if groups is None:
+                self._coming = iter(())
                 return
             if groups is not self._last:
                 self._needed.update(dict.fromkeys(self._last, self._ahead - 1))

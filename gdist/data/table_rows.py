@@ -83,6 +83,7 @@ class TableRows(Rows):
         row_bytes = sum(plan.row_bytes for plan in self.plans) + _BOOKKEEPING
         self.follows = len(self) * row_bytes > int(source.memory)
         self._group_bytes = self.groups.largest * row_bytes
+        self._casts: dict[torch.dtype, TableRows] = {}
         self._reading: Reading | None = None
         self._arena: Arena | None = None
         self._loader: Loader | None = None
@@ -150,8 +151,11 @@ class TableRows(Rows):
         return facts_of(self.columns(), self.plans, self.learned)
 
     def cast(self, floats: torch.dtype) -> TableRows:
-        same = all(_as_floats(plan, floats) == plan for plan in self.plans)
-        return self if same else self._with(floats=floats)
+        if all(_as_floats(plan, floats) == plan for plan in self.plans):
+            return self
+        if floats not in self._casts:
+            self._casts[floats] = self._with(floats=floats)
+        return self._casts[floats]
 
     @property
     def ready(self) -> bool:  # type: ignore[override]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Generator
 
 from gdist.data.batch import Batch
+from gdist.data.read_ahead import Span
 from gdist.engine.plan import Cut, Pass
 from gdist.engine.streams import mix
 from gdist.errors import JobError
@@ -29,9 +30,9 @@ class Batches:
         self._seed = seed
         self._rng = Generator(device=device)
         self._several = several
-        self._kept: dict[tuple[int, int, int], Batch] = {}  # of the step under way
+        self._kept: dict[Span, Batch] = {}  # of the step under way
         self._step = -1
-        self.taken: tuple[int, int, int] | None = None  # epoch and positions of the pass that was loaded last
+        self.taken: Span | None = None  # epoch and positions of the pass that was loaded last
 
     def load(self, cut: Cut, share: Pass) -> Batch:
         """The samples of one pass of a step. Raises JobError where the transform gives no batch of as many rows."""
@@ -41,20 +42,30 @@ class Batches:
         if cut.step != self._step:
             self._kept.clear()
             self._step = cut.step
-        key = (cut.epoch, share.start, share.stop)
+        key: Span = (cut.epoch, share.start, share.stop)
         if key not in self._kept:
             self._kept[key] = self._make(cut, share)
         kept = self._kept[key]
         return Batch(dict(kept.columns), stamp=kept.stamp, bad=kept.bad)
 
-    def _make(self, cut: Cut, share: Pass) -> Batch:
+    def spans(self, cut: Cut, share: Pass) -> Iterator[Span]:
+        """What ``load`` asks for, so that it can be read ahead: (epoch, first position, one past the last)."""
         if self._transform is None:
-            return self._load(cut.epoch, share.start, share.stop)
-        parts = []
-        for i in range(share.first, share.first + share.count):
-            batch = self._load(cut.epoch, cut.bounds[i], cut.bounds[i + 1])
-            parts.append(self.transformed(batch, step=cut.step, micro_batch=i) if batch.rows else batch)
-        return parts[0] if len(parts) == 1 else Batch.joined(parts)
+            yield cut.epoch, share.start, share.stop
+        else:
+            for i in range(share.first, share.first + share.count):
+                yield cut.epoch, cut.bounds[i], cut.bounds[i + 1]
+
+    def _make(self, cut: Cut, share: Pass) -> Batch:
+        read = [self._load(*span) for span in self.spans(cut, share)]
+        if self._transform is None:
+            return read[0]
+        changed = [
+            self.transformed(batch, step=cut.step, micro_batch=share.first + i) for i, batch in enumerate(read) if batch.rows
+        ]
+        batch = Batch.joined(changed) if len(changed) > 1 else changed[0] if changed else read[0]
+        batch.stamp, batch.bad = sum(part.stamp for part in read), sum(part.bad for part in read)
+        return batch
 
     def transformed(self, batch: Batch, *, step: int, micro_batch: int) -> Batch:
         """``batch`` changed by the job's transform, with the random numbers of this micro-batch."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gdist.data.read_ahead import Span
 from gdist.engine.batches import Batches, Load, Transform
 from gdist.engine.buffers import MovingBuffers, keeping_buffers
 from gdist.engine.collective import Collective
@@ -23,7 +24,7 @@ from gdist.engine.exact import ExactGradients
 from gdist.engine.flat import FlatParameters
 from gdist.engine.gather import GatherSums, gather_step
 from gdist.engine.gradients import Gradients
-from gdist.engine.plan import Plan
+from gdist.engine.plan import Pass, Plan
 from gdist.engine.precision import Precision
 from gdist.engine.replica import Replica
 from gdist.engine.step import StepResult, Sums, train_step
@@ -123,6 +124,16 @@ class Engine:
                 take_back()
                 self._precision.load_state(scale)
             return result
+
+    def spans(self, step: int, *, rank: int, size: int) -> list[Span]:
+        """What worker ``rank`` of ``size`` loads in step ``step``, in its order: (epoch, first position, one past the last)."""
+        cut = self.plan.cut(step)
+        found: dict[tuple[int, int], Pass] = {}
+        for part in self._parts:  # phases share what they load alike
+            plan = self._unmerged if isinstance(part, GatherPart) else self.plan
+            for share in plan.passes(cut, rank=rank, size=size):
+                found.setdefault((share.start, share.stop), share)
+        return [span for share in found.values() for span in self.batches.spans(cut, share)]
 
     def _step(self, step: int, wishes: int, weights_hash: int | None) -> StepResult:
         try:

@@ -124,9 +124,9 @@ def find_data(job: Job) -> Found:
 
 def open_data(found: Found, device: torch.device, precision: Precision) -> Opened:
     """The feeds of what was found, once nothing is left to be learned."""
-    job, rows, parts, others = found.job, found.rows, found.parts, found.others
+    job, parts, others = found.job, found.parts, found.others
     common: dict[str, Any] = {"device": device, "float_dtype": precision.dtype}
-    held_out = rows
+    rows = held_out = found.rows.cast(precision.dtype)  # once, before the memory for them is divided
     if parts.validation is not None or parts.test is not None:
         rows, held_out = rows.divided()
 

@@ -103,9 +103,7 @@ class Training:
         engine, total = self._built.engine, self._built.total_steps
         rank, size = (engine.collective.rank, engine.collective.size) if engine.collective is not None else (0, 1)
         while total is None or step < total:
-            cut = engine.plan.cut(step)
-            for share in engine.plan.passes(cut, rank=rank, size=size):
-                yield cut.epoch, share.start, share.stop
+            yield from engine.spans(step, rank=rank, size=size)
             step += 1
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -170,6 +172,31 @@ def test_closing_ends_the_threads_and_without_use_starts_none() -> None:
     assert threading.active_count() == before
     with pytest.raises(RuntimeError, match="closed"):
         values(of, 70)
+
+
+def test_endless_batches_of_what_is_there_already_hold_nobody_up() -> None:
+    disk = Disk()
+    of = loader(disk, slots=3)
+    of.follow(itertools.repeat([0, 1]))
+    for i in range(5_000):
+        assert values(of, i % 20) == [i % 20]
+    of.close()
+    assert sorted(disk.read) == [0, 1]
+
+
+def test_an_error_in_what_comes_is_raised_where_rows_are_taken() -> None:
+    def coming() -> Iterator[list[int]]:
+        yield [0]
+        raise ValueError("no such position")
+
+    disk = Disk()
+    of = loader(disk)
+    of.follow(coming())
+    disk.wait_for(1)
+    with pytest.raises(ValueError, match="no such position"):
+        for _ in range(1_000):
+            values(of, 0)
+    of.close()
 
 
 def test_many_threads_and_a_greedy_reader_never_mix_rows_up() -> None:

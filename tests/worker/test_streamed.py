@@ -17,6 +17,7 @@ from gdist import Job, Parquet
 from gdist.data import Batch, DataFacts
 from gdist.data.table_rows import TableRows
 from gdist.engine.collective import Collective
+from gdist.engine.collective.alone import Alone
 from gdist.errors import DataError
 from gdist.job.overrides import apply_overrides
 from gdist.records import Membership, Order, Wishes
@@ -130,9 +131,10 @@ def test_the_transform_s_random_numbers_are_the_micro_batch_s_own(table: Path) -
 
 
 def test_four_workers_together_read_little_more_than_the_data_each_epoch(table: Path) -> None:
-    """Of the columns in use alone; what the next epoch begins with is read ahead, so two epochs are counted."""
-    for size in (1, 2, 4):
-        found = run_ranks(_train, size, table, ("batch_size=128", "validation=null", "metrics=[]"))
+    """Of the columns in use alone; a transform, which goes micro-batch by micro-batch, changes nothing about it."""
+    for size, transform in ((1, False), (1, True), (2, False), (4, False)):
+        words = ("batch_size=128", "validation=null", "metrics=[]")
+        found = run_ranks(_train, size, table, words, None, False, transform)
         read = sum(one[1] for one in found)
         assert read <= 1.2 * 2 * found[0][2], (size, read, found[0][2])
 
@@ -179,6 +181,23 @@ def test_bad_rows_are_holes_that_move_nothing(table: Path, tmp_path: Path) -> No
     assert found[1].result["weights_sha256"] == found[3].result["weights_sha256"]
     shorter = [span for line in found[3].ledger for span in line.get("spans", ()) if len(span) > 4 and span[5]]
     assert [(stop - start - used, bad) for _, start, stop, _, used, bad in shorter] == [(1, 1)]
+
+
+def test_what_trains_and_what_is_held_out_share_their_memory(table: Path) -> None:
+    for words, follows in (((), True), (("data.memory=1MiB", "precision=fp64"), False)):
+        made = apply_overrides(job(table, test=0.1), words)
+        member = Member(Order(job=made), slot=0, send=lambda update: None, wishes=Wishes())
+        member.prepare()
+        member.complete(Alone())
+        data = member.built.data
+        parts = [feed.rows for feed in (data.train, data.validation, data.test) if feed is not None]
+        assert len(parts) == 3
+        assert all(isinstance(part, TableRows) and part.follows == follows for part in parts)
+        if follows:
+            assert sum(part._budget for part in {id(part): part for part in parts}.values()) <= 64 << 10
+        else:
+            assert len({id(part) for part in parts}) == 1
+        member.close()
 
 
 def test_check_learns_what_the_model_must_know(table: Path) -> None:
