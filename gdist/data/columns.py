@@ -205,6 +205,8 @@ def _inner(column: str, kind: pa.DataType, *, where: str, role: str) -> tuple[tu
         help = "write it as a fixed-size list (pyarrow.list_(type, size)), or pad it to one length"
     elif is_.is_string(kind) or is_.is_large_string(kind) or is_.is_dictionary(kind):
         help = f"turn its values into codes: categories={column!r}, or leave it out"
+    elif is_.is_binary(kind) or is_.is_large_binary(kind):
+        help = "encoded images are decoded to a shape: shape=(channels, height, width), with this column alone as features"
     else:
         help = "store it as numbers, or leave it out"
     if role == "features":

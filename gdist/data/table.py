@@ -5,7 +5,7 @@ To add a format: a reader in ``formats/``, and a source beside ``parquet.py`` wi
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError, field_validator
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from gdist.data.formats.format import Reader
     from gdist.data.storage import StoredFile
     from gdist.data.table_rows import TableRows
+
+
+def as_text(path: Any) -> Any:
+    """A path, or several, as text; else an URL would lose a slash on its way."""
+    if isinstance(path, (tuple, list)):
+        return tuple(os.fspath(each) if isinstance(each, os.PathLike) else each for each in path)
+    return os.fspath(path) if isinstance(path, os.PathLike) else path
 
 
 def _bytes(value: Any) -> int:
@@ -94,7 +101,7 @@ class Columns(Source):
 class Table(Columns):
     """Columns in files."""
 
-    path: str | Path | tuple[str | Path, ...] = Field(
+    path: Annotated[str | tuple[str, ...], BeforeValidator(as_text)] = Field(
         description="a file, a folder, a glob such as data/*.parquet, or a list; local, s3://, gs:// or another fsspec URL"
     )
     storage: dict[str, Any] = Field(default={}, description="options of the file system, such as an endpoint or a key")

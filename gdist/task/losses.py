@@ -121,7 +121,15 @@ def class_numbers(outputs: Tensor, target: Tensor) -> Tensor:
             note="scores are [rows, ..., classes], class numbers [rows, ...]",
             help="classes come last: predict=lambda model, batch: model(batch.features).movedim(1, -1)" if torchs else None,
         )
-    return target.reshape(-1).long()
+    classes = target.reshape(-1)
+    if classes.is_floating_point() and classes.device.type == "cpu" and not (whole := classes == classes.trunc()).all():
+        wrong = int((~whole).nonzero()[0])
+        raise DataError(
+            f"the target {classes[wrong]:g} is no class number",
+            sample=wrong * len(outputs) // len(classes),
+            help="for numbers, a loss of numbers: loss='mse'",
+        )
+    return classes.long()
 
 
 def _class_without_output(outputs: Tensor, classes: Tensor) -> DataError:

@@ -193,9 +193,9 @@ def test_an_error_in_what_comes_is_raised_where_rows_are_taken() -> None:
     of = loader(disk)
     of.follow(coming())
     disk.wait_for(1)
+    assert values(of, 10) == [10]  # which was not announced: the thread that reads it has looked ahead before
     with pytest.raises(ValueError, match="no such position"):
-        for _ in range(1_000):
-            values(of, 0)
+        values(of, 0)
     of.close()
 
 

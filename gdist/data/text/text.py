@@ -9,11 +9,12 @@ overlap: validate on other files then.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from gdist.data.source import Source
+from gdist.data.table import as_text
 from gdist.data.text.choose import WORDS, Train
 from gdist.data.text.corpus import Corpus, Progress, table_suffixes
 from gdist.data.text.rows import TextRows
@@ -26,7 +27,9 @@ class Text(Source):
     ``features`` and ``target`` are int64 [context]; target[i] is the token that comes after features[i].
     """
 
-    path: str | Path | tuple[str | Path, ...] = Field(description="a file, a folder, a glob such as books/*.txt, or a list")
+    path: Annotated[str | tuple[str, ...], BeforeValidator(as_text)] = Field(
+        description="a file, a folder, a glob such as books/*.txt, or a list"
+    )
     column: str | None = Field(default=None, description="of text, where the files are tables; plain text files if not set")
     tokenizer: str | Path | Train = Field(
         default="bytes", description="'bytes', 'characters', a JSON file of the package tokenizers, or Train(vocabulary=8000)"
