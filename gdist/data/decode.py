@@ -24,7 +24,8 @@ _TILE_BYTES = 1 << 19
 
 
 class Decoder:
-    """``columns``: what must be read. ``skip_bad``: rows that no model can use are marked, not an error."""
+    """``columns``: what must be read. ``skip_bad``: rows that no model can use are marked, not an error. Raises DataError where
+    a tensor's floats cannot hold what gaps are filled with."""
 
     def __init__(self, plans: list[TensorPlan], learned: Learned, *, skip_bad: bool) -> None:
         self._plans = plans
@@ -32,6 +33,8 @@ class Decoder:
         self._skip_bad = skip_bad
         self.columns = list(dict.fromkeys(column for plan in plans for column in plan.columns))
         self._affine = {plan.name: learned.affine(plan.columns, plan.widths) for plan in plans}
+        for plan in plans:
+            _check_fills(plan, learned)
 
     def decode(self, read: Read, out: Mapping[str, np.ndarray], bad: np.ndarray, *, where: str, first_row: int) -> None:
         """Writes the rows that were read into ``out``, shape (rows, width) each by tensor, and says in ``bad``, bool (rows,),
@@ -124,6 +127,24 @@ def _indicator(missing: np.ndarray | None, *, rows: int) -> np.ndarray:
     import numpy as np
 
     return np.zeros((rows, 1), dtype=np.uint8) if missing is None else missing.view(np.uint8).reshape(rows, 1)
+
+
+def _check_fills(plan: TensorPlan, learned: Learned) -> None:
+    """What fills a column that is not scaled must be finite in the tensor's floats."""
+    import numpy as np
+
+    kind = np.dtype(plan.dtype)
+    for name in plan.columns if kind.kind == "f" else ():
+        each = learned.columns.get(name)
+        if each is None or each.rule.kind == "category" or each.factor or each.fill is None:
+            continue
+        most = float(np.finfo(kind).max)
+        large = [value for value in each.fill if abs(float(value)) > most]
+        if large:
+            raise DataError(
+                f"column `{name}` is filled with {large[0]!r}, which {plan.dtype} cannot hold",
+                help=f"fill it with a smaller value, or widen it: dtypes={{{plan.name!r}: 'float64'}}",
+            )
 
 
 def _check_fit(plan: TensorPlan, values: np.ndarray, dtype: np.dtype[Any], bad: np.ndarray, *, where: str) -> None:

@@ -114,6 +114,23 @@ def test_types_can_be_set_but_no_number_may_change(table: Path) -> None:
         Parquet(path=table, features="p0", dtypes={"tarhet": "int64"}).open()
 
 
+def test_what_fills_a_gap_must_fit_the_tensor(tmp_path: Path) -> None:
+    def filled(dtype: str, value: float) -> Any:
+        data = Parquet(path=path, features="x", fill={"x": value}, dtypes={"features": dtype})  # type: ignore[dict-item]
+        return everything(data.open()).features.view(-1).tolist()
+
+    path = write(tmp_path / "x.parquet", x=pa.array([1, None, 3], pa.uint8()))
+    assert filled("float32", -1) == [1, -1, 3]
+    assert filled("int16", 300) == [1, 300, 3]
+    assert filled("float64", 1e300) == [1, 1e300, 3]
+    with pytest.raises(DataError, match=r"values of `features` \(int16\) do not fit uint8"):
+        filled("uint8", -1)
+    with pytest.raises(DataError, match=r"column `x` is filled with 1e\+300, which float32 cannot hold"):
+        filled("float32", 1e300)
+    with pytest.raises(DataError, match=r"column `x` is filled with 70000, which float16 cannot hold"):
+        filled("float16", 70_000)
+
+
 def test_a_folder_a_glob_and_a_list_are_read_in_one_order(tmp_path: Path) -> None:
     b = write(tmp_path / "data" / "b.parquet", x=[3.0, 4.0])
     a = write(tmp_path / "data" / "a.parquet", x=[1.0, 2.0])

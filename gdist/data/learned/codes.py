@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any
 
 from gdist.data.learned.gaps import by_rows
 from gdist.data.learned.place import row_number, unknown_category, unusable
-from gdist.data.learned.values import mask, numbers, to_arrow, whole
+from gdist.data.learned.values import is_number, mask, numbers, to_arrow, whole
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,25 +22,22 @@ def convert_category(
 ) -> Converted:
     """As ``Learned.convert``: codes, int32."""
     import numpy as np
-    import pyarrow.compute as pc
     import pyarrow.types as is_
 
     from gdist.data.learned.learned import Converted
 
-    rule, array = learned.rule, plain_text(whole(column))
+    rule, array = learned.rule, plain(whole(column))
     if is_.is_dictionary(array.type):
-        values = without_nan(array.dictionary)
-        places = _places(learned, values, where=where).take(array.indices)
-        gone = values.take(array.indices) if values.null_count else array.indices
+        places = _places(learned, array.dictionary, where=where).take(array.indices)
     else:
-        gone = without_nan(array)
-        places = _places(learned, gone, where=where)
-    missing, outside = mask(gone), mask(places)
-    codes = numbers(places.fill_null(-1)) + np.int32(0 if rule.target else 1)
+        places = _places(learned, array, where=where)
+    missing, outside = mask(array), mask(places)
+    first_code = np.int32(0 if rule.target else 1)
+    codes = numbers(places.fill_null(-1)) + first_code
     bad = None
     if missing is not None and learned.fill is not None:
-        index = pc.index(learned.categories, learned.fill[0]).as_py()
-        codes[missing] = index + (0 if rule.target else 1)
+        known: Any = learned.vocabulary
+        codes[missing] = bisect_left(known, learned.fill[0]) + first_code
     elif missing is not None and rule.fill == "drop":
         bad = missing
     if outside is not None and rule.target:
@@ -62,41 +60,66 @@ def convert_category(
     return Converted(to_arrow(codes), by_rows(bad, 1), by_rows(filled, 1))
 
 
-def plain_text(array: pa.Array) -> pa.Array:
-    """Text as one type, whatever a file calls it: large_string and the dictionaries of it become string's."""
-    import pyarrow as pa
-    import pyarrow.types as is_
-
-    if is_.is_dictionary(array.type):
-        values = plain_text(array.dictionary)
-        return array if values is array.dictionary else pa.DictionaryArray.from_arrays(array.indices, values)
-    return array.cast(pa.string()) if is_.is_large_string(array.type) else array
-
-
-def without_nan(array: pa.Array) -> pa.Array:
-    """A float column's NaN as null: pandas writes whole numbers with gaps so."""
+def plain(array: pa.Array) -> pa.Array:
+    """Text as one type, whatever a file calls it; of floats, NaN as null (pandas writes whole numbers with gaps so) and -0.0 as
+    0.0. A dictionary has no null among its values: one that has comes back as its values."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as is_
 
-    if not is_.is_floating(array.type):
-        return array
-    return pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+    if is_.is_dictionary(array.type):
+        values = plain(array.dictionary)
+        if values.null_count:
+            return values.take(array.indices)
+        return array if values is array.dictionary else pa.DictionaryArray.from_arrays(array.indices, values)
+    if is_.is_float16(array.type):  # with which Arrow does not calculate
+        array = array.cast(pa.float32())
+    if is_.is_floating(array.type):
+        array = pc.add(array, pa.scalar(0, array.type))
+        return pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+    return array.cast(pa.string()) if is_.is_large_string(array.type) else array
 
 
 def _places(learned: LearnedColumn, values: pa.Array, *, where: str) -> pa.Array:
     """Each value's place in the vocabulary, int32; null where it has none."""
     import pyarrow as pa
     import pyarrow.compute as pc
+    import pyarrow.types as is_
 
     categories = learned.categories
+    if not learned.vocabulary or values.null_count == len(values):
+        return pa.nulls(len(values), pa.int32())
     if values.type != categories.type:
+        # Numbers as text would seldom be the text that they were read from: 07 is not 7.
+        same = is_.is_string(values.type) or (is_number(values.type) and not is_.is_string(categories.type))
+        if not same or (is_.is_boolean(values.type) != is_.is_boolean(categories.type) and is_number(values.type)):
+            raise _other_type(learned, values, where=where)
         try:
-            values = values.cast(categories.type)
+            values = _within(values, categories).cast(categories.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise DataError(
-                f"column `{learned.rule.name}` holds {values.type}, its categories were learned as {categories.type}",
-                where=where,
-                help="write it with the type that it had in training",
-            ) from error
+            raise _other_type(learned, values, where=where) from error
     return pc.index_in(values, value_set=categories)
+
+
+def _within(values: pa.Array, categories: pa.Array) -> pa.Array:
+    """Numbers of another type than the categories with null for those that can be none of them, and might not fit."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as is_
+
+    if not is_number(values.type) or is_.is_boolean(values.type):
+        return values
+    found = numbers(values)
+    outside = (found < categories[0].as_py()) | (found > categories[-1].as_py())
+    if found.dtype.kind == "f" and is_.is_integer(categories.type):
+        outside |= found != np.trunc(found)
+    return pc.if_else(to_arrow(outside), pa.scalar(None, values.type), values) if outside.any() else values
+
+
+def _other_type(learned: LearnedColumn, values: pa.Array, *, where: str) -> DataError:
+    return DataError(
+        f"column `{learned.rule.name}` holds {values.type}, its categories were learned as {learned.categories.type}",
+        where=where,
+        help="write it with the type that it had in training",
+    )

@@ -10,6 +10,7 @@ from gdist.data.learned.counts import Counts, counts_of
 from gdist.data.learned.learned import Learned, LearnedColumn, settled
 from gdist.data.learned.median import Median
 from gdist.data.learned.recipe import Recipe, Rule, Value
+from gdist.data.learned.values import sorted_values
 from gdist.errors import DataError
 
 Moments = dict[str, float]
@@ -40,19 +41,30 @@ def _category(rule: Rule, counts: Counts | Median) -> LearnedColumn:
     fill: Any = counts.conclude() if rule.fill == "most_frequent" else rule.value
     if rule.target and not vocabulary:
         raise DataError(f"the target `{rule.name}` has no value in any training row")
-    if fill is not None and fill not in vocabulary:
-        if vocabulary and isinstance(vocabulary[0], str) != isinstance(fill, str):
+    if fill is not None and (fill not in vocabulary or _kind(fill) is not _kind(vocabulary[0])):
+        if vocabulary and _kind(vocabulary[0]) is not _kind(fill):
             raise DataError(
                 f"`{rule.name}` cannot be filled with {fill!r}: its categories are such as {vocabulary[0]!r}",
                 help=f"fill={{{rule.name!r}: {vocabulary[0]!r}}}",
             )
         vocabulary = sorted([*vocabulary, fill])
+        try:
+            sorted_values(vocabulary)
+        except OverflowError:
+            raise DataError(
+                f"`{rule.name}` cannot be filled with {fill}: no whole number of 64 bits holds all of its categories",
+                note=f"they are from {vocabulary[0]} to {vocabulary[-1]}",
+            ) from None
     return LearnedColumn(
         rule=rule,
         fill=None if fill is None else (fill,),
         vocabulary=tuple(vocabulary),
         statistics={"rows": rows, "categories": len(vocabulary)},
     )
+
+
+def _kind(value: Value) -> type:
+    return str if isinstance(value, str) else bool if isinstance(value, bool) else float
 
 
 def _numbers(rule: Rule, moments: Sequence[Moments], counts: Sequence[Counts | Median]) -> LearnedColumn:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from gdist.data.learned.place import row_number, unusable
 from gdist.data.learned.values import as_lists, flatten, is_number, to_arrow, whole
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gdist.data.learned.learned import Converted, LearnedColumn
+    from gdist.data.learned.recipe import Value
 
 
 def convert_numbers(
@@ -53,16 +55,30 @@ def convert_numbers(
     if rule.fill == "drop":
         bad, missing = gaps, None
 
-    values = values.astype(np.float64) if wider else values.copy()
+    fills = learned.fill if learned.fill is not None else (0,)
+    values = values.astype(np.float64 if wider else _holding(values, fills))
     if gaps is not None:
-        fills = np.asarray(learned.fill if learned.fill is not None else 0)
-        if values.dtype.kind != "f" and fills.dtype.kind == "f" and not np.array_equal(fills, np.trunc(fills)):
-            values = values.astype(np.float64)
         by_row, holes = values.reshape(flat.rows, flat.width), gaps.reshape(flat.rows, flat.width)
-        np.copyto(by_row, fills.astype(values.dtype), where=holes)
+        np.copyto(by_row, np.array(fills, values.dtype), where=holes)
     return Converted(
         as_lists(to_arrow(values), array.type), by_rows(bad, flat.width), by_rows(missing if rule.fill else None, flat.width)
     )
+
+
+def _holding(values: np.ndarray, fills: Sequence[Value]) -> np.dtype[Any]:
+    """The type in which both the values and what fills their gaps stay what they are; float64 where no integer is enough."""
+    import numpy as np
+
+    stored, double = values.dtype, np.dtype(np.float64)
+    if stored.kind == "f":
+        with np.errstate(over="ignore"):
+            return stored if all(float(fill) == float(stored.type(fill)) for fill in fills) else double
+    if not all(float(fill).is_integer() for fill in fills):
+        return double
+    both = np.result_type(stored, *(np.min_scalar_type(int(fill)) for fill in fills))
+    if both.kind == "f" and values.max() < 1 << 63 and all(abs(int(fill)) < 1 << 63 for fill in fills):
+        return np.dtype(np.int64)  # of uint64 and a negative fill
+    return both if both.kind in "iu" else double
 
 
 def extremes(values: np.ndarray) -> tuple[float, float]:

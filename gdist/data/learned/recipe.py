@@ -131,9 +131,9 @@ def _plain(field: pa.Field, *, named: bool, target: bool, where: str) -> Rule:
     number = is_.is_integer(kind) or is_.is_floating(kind) or is_.is_boolean(kind)
     if not named and not (target and text):
         return Rule(name=field.name, kind="number" if number else "other", width=width)
-    if width > 1 or not (text or number):
+    if width != 1 or not (text or number):
         what, help = (
-            ("lists of categories", "make each element a column") if width > 1 else (str(field.type), "write it as text")
+            ("lists of categories", "make each element a column") if width != 1 else (str(field.type), "write it as string")
         )
         raise DataError(f"column `{field.name}` holds {what}, which have no codes", where=where, help=help)
     return Rule(name=field.name, kind="category", target=target)
@@ -176,6 +176,8 @@ def _objection(what: str, word: Any, rule: Rule) -> str | None:
     """Why a column cannot be scaled or filled so; None if it can."""
     if rule.kind == "other":
         return f"`{rule.name}` holds no numbers, and `categories` does not name it"
+    if rule.width == 0:
+        return f"`{rule.name}` holds lists without elements"
     category = f"`{rule.name}` is a category"
     if what == "scale":
         if word not in SCALES:

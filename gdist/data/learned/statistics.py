@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gdist.data.learned import moments
-from gdist.data.learned.codes import plain_text, without_nan
+from gdist.data.learned.codes import plain
 from gdist.data.learned.counts import Counts
 from gdist.data.learned.gaps import by_rows, extremes, not_finite
 from gdist.data.learned.median import Median
@@ -68,7 +68,7 @@ class Share:
                     rule, flats[rule.name], ends.get(rule.name), part=part, where=where, first_row=first_row
                 )
             else:
-                arrays[rule.name] = plain_text(arrays[rule.name])
+                arrays[rule.name] = plain(arrays[rule.name])
                 bad = self._absent(rule, arrays[rule.name], part=part, where=where, first_row=first_row)
             if bad is not None:
                 out = bad if out is None else out | bad
@@ -87,7 +87,7 @@ class Share:
         for rule in self.rules:
             if rule.kind == "category":
                 kept_rows = arrays[rule.name] if out is None else arrays[rule.name].filter(to_arrow(~out))
-                self._counts[rule.name][0].add(without_nan(kept_rows).drop_null())
+                self._counts[rule.name][0].add(kept_rows.drop_null())
         return found
 
     def to_bytes(self) -> bytes:
@@ -158,11 +158,7 @@ class Share:
 
     def _absent(self, rule: Rule, array: pa.Array, *, part: int, where: str, first_row: int | np.ndarray) -> np.ndarray | None:
         """The rows of a category not to learn from: those dropped, and a target's that is missing."""
-        import pyarrow.types as is_
-
-        if is_.is_dictionary(array.type) and array.dictionary.null_count:
-            array = array.dictionary_decode()
-        missing = mask(without_nan(array))
+        missing = mask(array)
         if missing is None or rule.fill == "drop":
             return missing
         if rule.target and rule.fill is None:

@@ -99,12 +99,14 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def sorted_values(values: Sequence[bool] | Sequence[float] | Sequence[str]) -> pa.Array:
-    """Values of one kind as Arrow's array, without pandas; text where there is none."""
+    """Ascending values of one kind as Arrow's array, without pandas; text where there is none."""
     import numpy as np
     import pyarrow as pa
 
     if values and not isinstance(values[0], str):
-        return to_arrow(np.asarray(values))
+        whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+        large = whole and int(values[-1]) >= 1 << 63
+        return to_arrow(np.array(values, np.uint64 if large else np.int64 if whole else None))
     encoded = [str(value).encode() for value in values]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))

@@ -86,14 +86,11 @@ def test_what_training_never_saw_is_code_0_in_features_and_an_error_in_the_targe
         ("x", [float("-inf"), 2.0, None], "column `x` has 1 infinite value, in row 40"),
         ("label", [None, "no", "yes"], "column `label` has 1 missing value, in row 40"),
         ("plain", ["a", "b", "c"], "column `plain` holds string, not numbers"),
-        ("city", [1, 2, 3], ""),
+        ("city", [1, 2, 3], "column `city` holds int64, its categories were learned as string"),
     ],
 )
 def test_values_that_no_model_can_use_are_counted_and_placed(name: str, values: list[object], what: str) -> None:
     found = learned(TRAINED, **SAID)
-    if not what:  # numbers are text, too
-        assert found.convert(name, pa.array(values), where="t.parquet").values.to_pylist() == [0, 0, 0]
-        return
     with pytest.raises(DataError) as error:
         found.convert(name, pa.array(values), where="t.parquet", first_row=40)
     assert error.value.what == what
