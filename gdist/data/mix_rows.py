@@ -29,12 +29,13 @@ _GOLDEN = 0x9E3779B97F4A7C15  # odd: its powers tell the sources' stamps and per
 
 
 class MixRows(Rows):
-    """``parts``: the sources' rows by name."""
+    """``parts``: the sources' rows by name. ``floats``: as what floating columns are given, those of rows that do not cast
+    themselves batch by batch."""
 
-    def __init__(self, source: Mix, parts: dict[str, Rows]) -> None:
+    def __init__(self, source: Mix, parts: dict[str, Rows], *, floats: torch.dtype | None = None) -> None:
         import numpy as np
 
-        self._source, self._parts = source, parts
+        self._source, self._parts, self._floats = source, parts, floats
         self._all = list(parts.values())
         self._bounds = np.cumsum([0, *map(len, self._all)], dtype=np.int64)
         self._factors = [pow(_GOLDEN, i, 1 << 64) for i in range(len(self._all))]
@@ -42,7 +43,7 @@ class MixRows(Rows):
         self.follows = any(rows.follows for rows in self._all)
         self.deadline_s = max(rows.deadline_s for rows in self._all)
         self._group_bounds = [0, *itertools.accumulate(_group_count(rows) for rows in self._all)]
-        _check(parts)
+        _check(parts, floats)
 
     def __len__(self) -> int:
         return int(self._bounds[-1])
@@ -59,7 +60,8 @@ class MixRows(Rows):
         for i, part in enumerate(self._all):
             here = np.flatnonzero(sources == i)
             if len(here) or part.follows or not len(rows):  # who reads ahead counts the batches
-                batches.append(part.draw(rows[here] - self._bounds[i], seed=seed ^ self._factors[i], epoch=epoch))
+                drawn = part.draw(rows[here] - self._bounds[i], seed=seed ^ self._factors[i], epoch=epoch)
+                batches.append(drawn.to(dtype=self._floats))
                 batches[-1].stamp *= self._factors[i]
                 places.append(here)
         joined = Batch.joined(batches)
@@ -75,8 +77,16 @@ class MixRows(Rows):
         known = [of_parts, self._source.proportions, self._source.epoch]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
 
+    def content_key(self) -> str | None:
+        keys = [rows.content_key() for rows in self._all]
+        return None if None in keys else hashlib.sha256(json.dumps([self.fingerprint(), keys]).encode()).hexdigest()[:32]
+
+    @property
+    def bad_rows(self) -> Sequence[str]:  # type: ignore[override]
+        return [f"{name}: {bad}" for name, rows in self._parts.items() for bad in rows.bad_rows]
+
     def columns(self) -> dict[str, Column]:
-        return self._all[0].columns()
+        return _columns(self._all[0], self._floats)
 
     def read_column(self, name: str) -> Iterator[pa.Array]:
         kind = None
@@ -149,10 +159,10 @@ class MixRows(Rows):
     def divided(self) -> tuple[MixRows, MixRows]:
         halves = {name: rows.divided() for name, rows in self._parts.items()}
         first, second = ({name: half[side] for name, half in halves.items()} for side in (0, 1))
-        return MixRows(self._source, first), MixRows(self._source, second)
+        return MixRows(self._source, first, floats=self._floats), MixRows(self._source, second, floats=self._floats)
 
     def cast(self, floats: torch.dtype) -> MixRows:
-        return MixRows(self._source, {name: rows.cast(floats) for name, rows in self._parts.items()})
+        return MixRows(self._source, {name: rows.cast(floats) for name, rows in self._parts.items()}, floats=floats)
 
     def close(self) -> None:
         for rows in self._all:
@@ -200,7 +210,7 @@ def _group_count(rows: Rows) -> int:
     return len(getattr(rows, "groups", ())) if rows.follows else 0
 
 
-def _check(parts: dict[str, Rows]) -> None:
+def _check(parts: dict[str, Rows], floats: torch.dtype | None) -> None:
     for name, rows in parts.items():
         if not rows.ready:
             raise DataError(
@@ -208,9 +218,9 @@ def _check(parts: dict[str, Rows]) -> None:
                 help="prepare these columns before, or read all files as one source: path=[...]",
             )
     (first, rows), *others = parts.items()
-    wanted = rows.columns()
+    wanted = _columns(rows, floats)
     for name, other in others:
-        there = other.columns()
+        there = _columns(other, floats)
         for tensor in [*wanted, *(each for each in there if each not in wanted)]:
             if wanted.get(tensor) != there.get(tensor):
                 raise DataError(
@@ -218,6 +228,14 @@ def _check(parts: dict[str, Rows]) -> None:
                     f"but {_kind(wanted.get(tensor))} in {first!r}",
                     help="give both the same features, target, shape and dtypes",
                 )
+
+
+def _columns(rows: Rows, floats: torch.dtype | None) -> dict[str, Column]:
+    """What the rows give, with floating columns as ``floats``."""
+    return {
+        name: column if floats is None or not column.dtype.is_floating_point else column._replace(dtype=floats)
+        for name, column in rows.columns().items()
+    }
 
 
 def _kind(column: Column | None) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from gdist.data import Feed, MapStyle, Mix, Parquet, Split, Tensors
+from gdist.data import CSV, Feed, MapStyle, Mix, Parquet, Split, Tensors
 from gdist.data.identity import total
 from gdist.data.index import Index
 from gdist.data.mixing import arrange, period
@@ -154,6 +154,36 @@ def test_slow_and_ready_sources_mix() -> None:
     seen = [feed.take(0, at, at + 15) for at in range(0, 45, 15)]
     assert all((batch.target == -1).sum() == 10 for batch in seen)
     feed.close()
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_sources_of_one_width_mix_whoever_casts_them(tmp_path: Path, order: str) -> None:
+    """Files are read as the run's floats at once; a dataset's samples are cast in the batch."""
+    values = np.random.default_rng(0).normal(size=(40, 2))
+    files = {"x0": values[:20, 0], "x1": values[:20, 1], "y": np.arange(20)}
+    pq.write_table(pa.table(files), tmp_path / "a.parquet")
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(values[20:]), torch.arange(20))
+    named = {"a": Parquet(path=tmp_path / "a.parquet", target="y"), "b": MapStyle(dataset=dataset)}
+    rows = Mix(sources={name: named[name] for name in order}, proportions={"a": 1, "b": 1}).open()
+    assert rows.columns()["features"].dtype == torch.float64
+    feed = Feed(rows, seed=0, float_dtype=torch.float32)
+    assert feed.rows.columns()["features"].dtype == torch.float32
+    assert feed.rows.divided()[1].columns() == feed.rows.columns()
+    features = feed.take(0, 0, 40).features
+    assert features.dtype == torch.float32
+    assert sorted(features[:, 0].tolist()) == sorted(values[:, 0].astype(np.float32).tolist())
+    feed.close()
+
+
+def test_a_mix_says_which_rows_of_which_source_were_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,0\n2,1,3\n4,1\n")
+    files = CSV(path=tmp_path / "a.csv", features="x", target="y", on_bad_rows="skip")
+    clean = Tensors(features=torch.ones(3, 1), target=torch.ones(3, dtype=torch.int64))
+    rows = Mix(sources={"a": files, "b": clean}, proportions={"a": 1, "b": 1}).open().cast(torch.float32)
+    assert rows.take(np.arange(6)).bad == 1
+    (bad,) = rows.bad_rows
+    assert bad.startswith("a: ")
+    assert "a.csv" in bad
 
 
 def write(path: Path, first: int, n: int, group: int) -> Parquet:
