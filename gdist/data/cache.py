@@ -3,12 +3,17 @@
 An entry is one file, ``NAME-FINGERPRINT.cached``, in ``$GDIST_CACHE`` or else ``~/.cache/gdist``. Invariant: an entry is
 whole or absent. One process writes it, aside and under a lock that ends with the process; the others wait for it. The
 entries not used for the longest go when all together exceed ``$GDIST_CACHE_BYTES`` (20 GiB); who maps one keeps it.
+
+Disks fail, and people edit files: what is read is checked first, and made again where it is not what was written. A small
+entry (``kept``) is its content's SHA-256, then the content, and need not be kept where there is no room for it; a large one
+(``cached``) brings its own check.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import socket
 import time
@@ -24,26 +29,40 @@ DEADLINE_S = 3600.0  # the longest that a process waits while another one writes
 _SPARED_S = 600.0  # an entry used so recently stays: whoever asked for it may not have opened it yet
 _POLL_S = 0.02
 _ENTRY = ".cached"
+_SUM_BYTES = 32
 _ASIDE = ".aside"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
-def cached(name: str, fingerprint: str, write: Callable[[Path], None], *, deadline_s: float = DEADLINE_S) -> Path:
+class CannotKeep(DataError):
+    """The cache takes no file."""
+
+
+def cached(
+    name: str,
+    fingerprint: str,
+    write: Callable[[Path], None],
+    *,
+    is_whole: Callable[[Path], bool],
+    deadline_s: float = DEADLINE_S,
+) -> Path:
     """The file that ``write(path)`` makes, made now if it is not there, by one of all processes that ask for it.
 
     ``fingerprint``: a hash of all that the content depends on. ``write`` gets a path where there is no file yet; what it
-    raises is raised here, in the process that wrote. Open the file soon: one that was not used for ten minutes may go.
-    Raises DataError where the folder cannot be written to, the disk is full, or another process is not done in time.
+    raises is raised here, in the process that wrote. ``is_whole(path)``: whether a file that is there is as it was written;
+    may raise OSError for one that is not. Open the file soon: one that was not used for ten minutes may go.
+    Raises CannotKeep where the folder cannot be written to or the disk is full, DataError where another process is not done
+    in time.
     """
     folder = cache_folder()
-    path = folder / f"{name}-{fingerprint}{_ENTRY}"
-    if _is_there(path):
+    path = _path(name, fingerprint)
+    if _is_good(path, is_whole):
         return path
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(path, deadline_s) as locked:
-            if _is_there(path):
+            if _is_good(path, is_whole):
                 return path
             if locked:  # whoever wrote here before was killed
                 _remove(folder.glob(f".{path.name}.*{_ASIDE}"))
@@ -57,10 +76,33 @@ def cached(name: str, fingerprint: str, write: Callable[[Path], None], *, deadli
     return path
 
 
-def look_up(name: str, fingerprint: str) -> Path | None:
-    """The entry if it is there; for what one process cannot make by itself."""
-    path = cache_folder() / f"{name}-{fingerprint}{_ENTRY}"
-    return path if _is_there(path) else None
+def kept(name: str, fingerprint: str, make: Callable[[], bytes], *, deadline_s: float = DEADLINE_S) -> bytes:
+    """What ``make`` makes, or made before: a small content, read whole.
+
+    Where the cache takes no file, it is made each time. Raises what ``make`` raises, and DataError where another process is
+    not done in time.
+    """
+    found = look_up(name, fingerprint)
+    if found is not None:
+        return found
+    made: list[bytes] = []
+
+    def write(path: Path) -> None:
+        made[:] = [make()]
+        path.write_bytes(hashlib.sha256(made[0]).digest() + made[0])
+
+    with suppress(CannotKeep):
+        path = cached(name, fingerprint, write, is_whole=lambda path: _content(path) is not None, deadline_s=deadline_s)
+        found = _content(path) if not made else None  # another process made it
+    if found is None:
+        found = made[0] if made else make()
+    return found
+
+
+def look_up(name: str, fingerprint: str) -> bytes | None:
+    """The content that was kept, if it is there and whole; for what one process cannot make by itself."""
+    path = _path(name, fingerprint)
+    return _content(path) if _is_there(path) else None
 
 
 def cache_folder() -> Path:
@@ -69,6 +111,27 @@ def cache_folder() -> Path:
     if named:
         return Path(named).expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gdist"
+
+
+def _path(name: str, fingerprint: str) -> Path:
+    return cache_folder() / f"{name}-{fingerprint}{_ENTRY}"
+
+
+def _content(path: Path) -> bytes | None:
+    """Of an entry of ``kept``; None if it cannot be read or is not what was written."""
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    content = stored[_SUM_BYTES:]
+    return content if hashlib.sha256(content).digest() == stored[:_SUM_BYTES] else None
+
+
+def _is_good(path: Path, is_whole: Callable[[Path], bool]) -> bool:
+    try:
+        return _is_there(path) and is_whole(path)
+    except OSError:
+        return False
 
 
 def _is_there(path: Path) -> bool:
@@ -165,7 +228,7 @@ def _remove(paths: Iterator[Path] | list[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _explained(error: OSError, folder: Path) -> DataError | None:
+def _explained(error: OSError, folder: Path) -> CannotKeep | None:
     """The error of a folder that takes no file; None for another file's error."""
     if error.filename is not None:
         file = Path(os.fsdecode(error.filename))
@@ -178,4 +241,4 @@ def _explained(error: OSError, folder: Path) -> DataError | None:
     else:
         return None
     help = "set GDIST_CACHE to a folder that has room and can be written to"
-    return DataError(what, where=str(folder), note=error.strerror, help=help)
+    return CannotKeep(what, where=str(folder), note=error.strerror, help=help)

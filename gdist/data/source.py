@@ -5,6 +5,9 @@ A description is cheap to make, compare, send and write to job.json; only ``open
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,6 +63,18 @@ class Rows(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """A short hash of what the data is: equal on every machine that sees the same data."""
+
+    def content_key(self) -> str | None:
+        """A hash of all that tells these rows from any others, content included: what was found out about them is kept in the
+        cache under it. None where nothing tells, so that nothing may be kept.
+
+        Of files, it is where each lies, its size and which writing of it this is: a fingerprint need not change with a value.
+        """
+        files = self.files()
+        if not files or not all(file.get("version") for file in files):
+            return None
+        places = [file["path"] if "://" in file["path"] else os.path.abspath(file["path"]) for file in files]
+        return hashlib.sha256(json.dumps([self.fingerprint(), places, files]).encode()).hexdigest()[:32]
 
     @abstractmethod
     def columns(self) -> dict[str, Column]:

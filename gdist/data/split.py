@@ -7,13 +7,13 @@ of workers. A share by rows reads no data; any other reads one column once, and 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field, model_validator
 
-from gdist.data.cache import cached
+from gdist.data.cache import kept
 from gdist.data.index import Index
 from gdist.data.sides import by_column_s_values, by_rows
 from gdist.description import Description, refuse, shown
@@ -139,29 +139,33 @@ def divide(rows: Rows, split: Split | None, *, seed: int) -> Parts:
     if split.reads is None:
         bits = by_rows(n, split, seed=seed)
     else:
-        name = split.reads
-        depends = [_VERSION, rows.fingerprint(), split.describe(), seed]
-        key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
+        name, content = split.reads, rows.content_key()
 
-        def find(path: Path) -> None:
-            _write(path, *by_column_s_values(rows.read_column(name), n, split, seed=seed))
+        def find() -> tuple[np.ndarray, list[str]]:
+            return by_column_s_values(rows.read_column(name), n, split, seed=seed)
 
-        bits, said = _read(cached("split", key, find))
+        if content is None:
+            bits, said = find()
+        else:
+            depends = [_VERSION, content, split.describe(), seed]
+            key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
+            bits, said = _restored(kept("split", key, lambda: _stored(*find())))
     train, validation, test = (Index.of_mask(part, n) for part in bits)
     if not len(train):
         raise DataError("no row is left to train on", where=f"split by column `{split.reads}`", help="hold less out")
     return Parts(train, validation if len(validation) else None, test if len(test) else None, tuple(said))
 
 
-def _write(path: Path, bits: np.ndarray, said: list[str]) -> None:
+def _stored(bits: np.ndarray, said: list[str]) -> bytes:
     import numpy as np
 
-    with path.open("wb") as file:
-        np.savez(file, bits=bits, said=np.frombuffer(json.dumps(said).encode(), dtype=np.uint8))
+    out = io.BytesIO()
+    np.savez(out, bits=bits, said=np.frombuffer(json.dumps(said).encode(), dtype=np.uint8))
+    return out.getvalue()
 
 
-def _read(path: Path) -> tuple[np.ndarray, list[str]]:
+def _restored(content: bytes) -> tuple[np.ndarray, list[str]]:
     import numpy as np
 
-    with np.load(path) as file:
+    with np.load(io.BytesIO(content)) as file:
         return file["bits"], json.loads(file["said"].tobytes())

@@ -91,6 +91,9 @@ class TensorRows(Rows):
             self._fingerprint = self._identity() if self._identity else self._hash()
         return self._fingerprint
 
+    def content_key(self) -> str:
+        return self.fingerprint()
+
     def columns(self) -> dict[str, Column]:
         return {name: Column(tuple(tensor.shape[1:]), tensor.dtype) for name, tensor in self._items}
 

@@ -11,13 +11,11 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gdist.data.cache import cached, look_up
+from gdist.data.cache import kept, look_up
 from gdist.data.learned import moments
 from gdist.data.learned.conclude import conclude
 from gdist.data.learned.learned import Learned
@@ -99,9 +97,7 @@ def _known(key: str | None, collective: Collective, device: torch.device | None)
         return None
     content = b""
     if collective.rank == 0:
-        path = look_up(_ENTRY, key)
-        with suppress(OSError):  # removed meanwhile, or not ours to read
-            content = path.read_bytes() if path is not None else b""
+        content = look_up(_ENTRY, key) or b""
     content = share_bytes(collective, content, device=device)[0]
     return Learned.from_json(json.loads(content)) if content else None
 
@@ -109,12 +105,8 @@ def _known(key: str | None, collective: Collective, device: torch.device | None)
 def _keep(key: str, learned: Learned) -> None:
     """Into the cache, if there is room: the run has it in its own folder, too."""
     content = json.dumps(learned.to_json()).encode()
-    with suppress(DataError):
-        cached(_ENTRY, key, partial(_write, content))
-
-
-def _write(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
+    with suppress(DataError):  # another process holds it too long
+        kept(_ENTRY, key, lambda: content)
 
 
 def _read_ahead(rows: TrainingRows, columns: tuple[str, ...], parts: range) -> Iterator[Group]:

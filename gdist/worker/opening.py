@@ -71,9 +71,10 @@ class Found:
         assert isinstance(rows, TableRows), "only tables have recipes"
         skip = rows.source.on_bad_rows == "skip"
         trains = hashlib.sha256(self.parts.train.bits().tobytes()).hexdigest()
+        content = rows.content_key()
         learned = learn(
             rows.training(self.parts.train), rows.recipe, collective,
-            fingerprint=f"{rows.fingerprint()} {trains}", skip_bad=skip, device=device,
+            fingerprint=content and f"{content} {trains}", skip_bad=skip, device=device,
         )  # fmt: skip
         return self.with_state({"learned": learned.to_json()})
 
@@ -155,14 +156,13 @@ def difference(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, A
             return path, "it is there no more"
         if path not in then:
             return path, "it was not there then"
-        for key, words in (
-            ("size", "bytes"),
-            ("rows", "rows"),
-            ("content", "as its content's hash"),
-            ("version", "as its version"),
-        ):
+        for key, words in (("size", "bytes"), ("rows", "rows")):
             if then[path].get(key) != today[path].get(key):
-                return path, f"{then[path].get(key)} {words} then, {today[path].get(key)} now"
+                return path, f"it had {then[path].get(key):,} {words} then, and has {today[path].get(key):,} now"
+        if then[path].get("content") != today[path].get("content"):
+            return path, "its content is another, by the hash of what it says of itself"
+        if then[path].get("version") != today[path].get("version"):
+            return path, "it has been written again since, or copied without its time"
     return None if list(then) == list(today) else (next(iter(today)), "the files stand in another order")
 
 

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from gdist.data.cache import cache_folder, cached
+from gdist.data.cache import cache_folder, kept, look_up
+from gdist.data.cache import cached as checked
 from gdist.errors import DataError
 
 # Writes its process id in many small pieces, with a line in the log for each time that it is asked to write.
@@ -31,8 +34,11 @@ def write(path):
             if (folder / "hold").exists():
                 (folder / "held").touch()
                 time.sleep(60)
-print(cached("pids", "abc", write).read_text(), end="")
+print(cached("pids", "abc", write, is_whole=lambda path: True).read_text(), end="")
 """
+
+
+cached = partial(checked, is_whole=lambda path: True)
 
 
 @pytest.fixture(autouse=True)
@@ -170,3 +176,78 @@ def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "gdist"
+
+
+DAMAGES = {
+    "cut": lambda whole: whole[: len(whole) // 2],
+    "empty": lambda whole: b"",
+    "one bit": lambda whole: whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:],
+    "zeros": lambda whole: bytes(len(whole)),
+    "longer": lambda whole: whole + b"x",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_entry_is_made_again(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    made: list[int] = []
+    find = partial(kept, "split", "aa", lambda: made.append(1) or b"which rows train")
+    assert find() == find() == look_up("split", "aa") == b"which rows train"
+    entry = folder / "split-aa.cached"
+    whole = entry.read_bytes()
+    entry.write_bytes(damage(whole))
+    assert look_up("split", "aa") is None
+    assert find() == find() == b"which rows train"
+    assert len(made) == 2
+    assert entry.read_bytes() == whole
+
+
+def test_a_large_entry_is_made_again_when_its_own_check_says_so(folder: Path) -> None:
+    def write(path: Path) -> None:
+        path.write_bytes(b"whole")
+
+    def is_whole(path: Path) -> bool:
+        return path.read_bytes() == b"whole"
+
+    entry = checked("tokens", "aa", write, is_whole=is_whole)
+    entry.write_bytes(b"hole")
+    assert checked("tokens", "aa", write, is_whole=is_whole).read_bytes() == b"whole"
+
+
+def test_what_there_is_no_room_to_keep_is_made_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    made: list[int] = []
+    for place in (tmp_path / "file", tmp_path / "file" / "cache"):
+        monkeypatch.setenv("GDIST_CACHE", str(place))
+        assert kept("split", "aa", lambda: made.append(1) or b"rows") == b"rows"
+        assert look_up("split", "aa") is None
+    assert len(made) == 2
+
+
+def test_a_file_size_limit_reached_is_said_and_small_contents_go_on_without_the_cache(folder: Path) -> None:
+    """A real limit of the kernel: in a process of its own, as it cannot be taken back."""
+    code = """
+import resource, signal
+from gdist.data.cache import cached, kept
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+print(kept("split", "aa", lambda: bytes(1000)) == bytes(1000))
+try:
+    cached("tokens", "aa", lambda path: path.write_bytes(bytes(1000)), is_whole=lambda path: True)
+except Exception as error:
+    print(type(error).__name__, str(error).splitlines()[0])
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert out.splitlines() == ["True", "CannotKeep the disk of the cache is full"]
+    assert names(folder) == []
+
+
+def test_what_making_it_raises_is_raised_once(folder: Path) -> None:
+    calls: list[int] = []
+
+    def make() -> bytes:
+        calls.append(1)
+        raise DataError("a data file is damaged")
+
+    with pytest.raises(DataError, match="a data file is damaged"):
+        kept("split", "aa", make)
+    assert len(calls) == 1

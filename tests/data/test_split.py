@@ -38,6 +38,9 @@ class Columns(Rows):
     def fingerprint(self) -> str:
         return str(hash(tuple(map(str, self.all.values()))))
 
+    def content_key(self) -> str:
+        return self.fingerprint()
+
     def take(self, rows: np.ndarray) -> Any:
         raise NotImplementedError
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+import torch
 
-from gdist.data import CSV, Feed, Parquet, Split
+from gdist.data import CSV, Arrow, Feed, MapStyle, Mix, Parquet, Split, Tensors
 from gdist.data.split import divide
 from gdist.errors import DataError
+from tests.data.datasets import Squares
 
 N = 6_000
 
@@ -121,3 +125,40 @@ def test_a_split_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Pa
     with pytest.raises(DataError, match="no row has 'valid' in column `part`") as caught:
         divide(rows, Split(column="part", validation="valid"), seed=0)
     assert caught.value.help == "its values: 'test', 'train', 'val'"
+
+
+@pytest.mark.parametrize("source", [Parquet, Arrow, CSV])
+def test_a_file_written_anew_is_split_anew_though_its_size_and_index_are_the_same(source: type[Any], tmp_path: Path) -> None:
+    path = tmp_path / f"a.{source.__name__.lower()}"
+    users = np.repeat(np.arange(10, 60), 20)
+    seen = set()
+    for seed in range(3):
+        user = np.random.default_rng(seed).permutation(users)
+        table = pa.table({"x": np.zeros(1000), "user": user})
+        if source is Parquet:
+            pq.write_table(table, path)
+        elif source is Arrow:
+            pyarrow.feather.write_feather(table, str(path), compression="uncompressed")
+        else:
+            pyarrow.csv.write_csv(table, path)
+        rows = source(path=path, features="x").open()
+        parts = divide(rows, Split(share=0.2, group="user"), seed=0)
+        assert parts.validation is not None
+        assert not set(user[parts.train.rows()]) & set(user[parts.validation.rows()])
+        seen.add((rows.fingerprint() if source is not CSV else "", path.stat().st_size))
+    assert len(seen) == 1, "the files differ in more than their values: nothing was tried"
+
+
+def test_what_nothing_tells_from_other_data_is_not_kept(tmp_path: Path) -> None:
+    values = torch.arange(8)
+    assert MapStyle(dataset=Squares(5)).open().content_key() is None
+    assert Tensors(features=values).open().content_key() != Tensors(features=values + 1).open().content_key() is not None
+    both = {"a": Tensors(features=values), "b": Tensors(features=values)}
+    assert Mix(sources=both, proportions={"a": 1, "b": 1}).open().content_key() is not None
+    rows = parquet(tmp_path).open()
+    assert rows.content_key() is not None
+    for reader in rows.groups.readers:
+        reader.file = replace(reader.file, version="")  # as of a web server that tells none
+    assert rows.content_key() is None
+    divide(rows, Split(share=0.2, group="user"), seed=0)
+    assert not (tmp_path / "cache").exists()

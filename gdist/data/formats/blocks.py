@@ -6,10 +6,9 @@ A block's start is a record's start, so that each can be parsed alone, at any ti
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gdist.data.cache import cached
+from gdist.data.cache import kept
 from gdist.data.formats.format import Group
 from gdist.data.formats.records import Dialect, count_records
 from gdist.errors import DataError
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 4 << 20
 LONGEST_RECORD_BYTES = 64 << 20  # a quote that is never closed must not take the rest of the file into memory
-_FORMAT = 1  # of the cached index; another number where its content means something else
+_FORMAT = 2  # of the cached index; another number where its content means something else
 _OFFSET, _BYTES, _FIRST_ROW, _ROWS, _FIRST_LINE = range(5)
 
 
@@ -52,18 +51,16 @@ def find_blocks(file: StoredFile, dialect: Dialect, *, start: int, first_line: i
 
     def scan() -> np.ndarray:
         with file.open() as source:
-            return _scan(source, file, dialect, start=start, first_line=first_line, block_bytes=block_bytes)
+            found = _scan(source, file, dialect, start=start, first_line=first_line, block_bytes=block_bytes)
+        file.open().close()  # that it is still the one that was found
+        return found
 
     if file.size <= block_bytes:
         return Blocks(scan())
-    parts = (_FORMAT, file.shown, file.size, file.version, dialect, start, block_bytes)
+    parts = (_FORMAT, file.key(), dialect, start, block_bytes)
     fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-
-    def write(path: Path) -> None:
-        with path.open("wb") as out:
-            np.save(out, scan())
-
-    return Blocks(np.load(cached("records", fingerprint, write)))
+    content = kept("records", fingerprint, lambda: scan().tobytes())
+    return Blocks(np.frombuffer(content, np.int64).reshape(-1, 5))
 
 
 def _scan(

@@ -6,10 +6,10 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from gdist.data.storage.filesystem import Changed, Entry, Filesystem
+from gdist.data.storage.filesystem import Entry, Filesystem, require_same
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -55,10 +55,9 @@ class ArrowFiles(Filesystem):
                 return []
             raise
 
-    def open(self, path: str, size: int) -> pa.NativeFile:
-        file = self.filesystem.open_input_file(path)
-        if file.size() != size:
-            raise Changed(f"it has {file.size()} bytes, and had {size}")
+    def open(self, found: Entry) -> pa.NativeFile:
+        file = self.filesystem.open_input_file(found.path)
+        require_same(found, size=file.size(), version=_written(file.metadata()))  # as its header says, asked for anyway
         return file
 
 
@@ -101,3 +100,12 @@ def _entry(found: pafs.FileInfo) -> Entry:
     # Whole seconds: a store tells them of one object, and finer ones when it lists several.
     version = "" if found.mtime_ns is None else str(found.mtime_ns // _SECOND_NS * _SECOND_NS)
     return Entry(found.path, found.is_file, found.size or 0, version)
+
+
+def _written(header: Mapping[str | bytes, Any] | None) -> str:
+    """The version that S3 tells of an open file; "" where none is told."""
+    told = (header or {}).get("Last-Modified", b"")
+    try:
+        return str(int(datetime.fromisoformat(told.decode()).timestamp()) * _SECOND_NS)
+    except ValueError:
+        return ""

@@ -33,7 +33,7 @@ _DENIED = Cause(
     help="check the credentials (of the environment, or in `storage`) and their rights; `anonymous` is for public data",
 )
 GONE = Cause("a data file is gone", help="it was there when the data was looked up")
-_CHANGED = Cause("a data file has changed since it was looked up", help="begin anew; files must stay as they are during a run")
+_CHANGED = Cause("a data file has changed since it was found", help="begin anew; files must stay as they are during a run")
 _NO_BUCKET = Cause("no such bucket")
 _OTHER_REGION = Cause("the bucket is in another region", help="name it: storage={'region': ..}")
 _REFUSED = Cause("the storage refuses the request", help="check the bucket's name and its region")
@@ -85,8 +85,10 @@ def failure(error: BaseException, *, shown: str, options: Mapping[str, Any], tri
     return DataError(what, where=shown, note=_said(error, options), help=cause.help)
 
 
-def local_failure(error: OSError, *, shown: str) -> DataError:
+def local_failure(error: OSError | Changed, *, shown: str) -> DataError:
     """Of a file or a folder of this machine."""
+    if isinstance(error, Changed):
+        return DataError(_CHANGED.what, where=shown, note=str(error), help=_CHANGED.help)
     if isinstance(error, PermissionError):
         return DataError(_DENIED.what, where=shown, help="check its rights, and those of the folders above it")
     if isinstance(error, FileNotFoundError):

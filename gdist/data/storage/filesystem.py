@@ -29,6 +29,14 @@ class Changed(Exception):
     """A file is not the one that was found."""
 
 
+def require_same(found: Entry, *, size: int, version: str) -> None:
+    """Raises Changed for a file that has another ``size`` or ``version`` now. A version that is not told is not compared."""
+    if size != found.size:
+        raise Changed(f"it has {size} bytes now, and had {found.size}")
+    if version and found.version and version != found.version:
+        raise Changed(f"its version is {version} now, and was {found.version}")
+
+
 class Filesystem(ABC):
     """Paths have ``/`` between names and none at the end. Methods raise what the library below raises: an OSError mostly."""
 
@@ -41,5 +49,5 @@ class Filesystem(ABC):
         """In any order; none where there is no such folder."""
 
     @abstractmethod
-    def open(self, path: str, size: int) -> Ranges:
-        """Raises Changed if the storage says that the file has another size now."""
+    def open(self, found: Entry) -> Ranges:
+        """Raises Changed if the storage says, unasked, that the file is another one now than was found."""

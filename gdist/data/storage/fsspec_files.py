@@ -15,7 +15,10 @@ from gdist.errors import DataError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-_VERSIONS = ("ETag", "etag", "blob_id", "sha256", "mtime", "LastModified", "last_modified", "created")  # the first that is told
+_VERSIONS = (  # the first that is told
+    "ETag", "etag", "blob_id", "sha256", "sha", "mtime", "LastModified", "Last-Modified", "last_modified", "modificationTime",
+    "created",
+)  # fmt: skip
 
 
 class FsspecFiles(Filesystem):
@@ -45,8 +48,8 @@ class FsspecFiles(Filesystem):
         known = info["type"] == "directory" or info.get("size") is not None
         return _entry(info if known else self.filesystem.info(info["name"]))
 
-    def open(self, path: str, size: int) -> _Ranges:
-        return _Ranges(self.filesystem, path)
+    def open(self, found: Entry) -> _Ranges:
+        return _Ranges(self.filesystem, found.path)
 
 
 class _Ranges:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gdist.data.storage.filesystem import Entry, Filesystem
+from gdist.data.storage.filesystem import Entry, Filesystem, require_same
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,11 +25,14 @@ class LocalFiles(Filesystem):
     def entries(self, folder: str, *, recursive: bool) -> list[Entry]:
         return list(_walk(folder, recursive, frozenset())) if os.path.isdir(folder) else []
 
-    def open(self, path: str, size: int, *, memory_map: bool = False) -> pa.NativeFile:
+    def open(self, found: Entry, *, memory_map: bool = False) -> pa.NativeFile:
         """pyarrow's own file, so that reads do not pass through Python."""
         import pyarrow as pa
 
-        return pa.memory_map(path) if memory_map else pa.OSFile(path)
+        file = pa.memory_map(found.path) if memory_map else pa.OSFile(found.path)
+        now = os.fstat(file.fileno())  # of the file that is open: 2 us
+        require_same(found, size=now.st_size, version=str(now.st_mtime_ns))
+        return file
 
 
 def _walk(folder: str, recursive: bool, above: frozenset[tuple[int, int]]) -> Iterator[Entry]:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 from gdist.data.storage.arrow_files import open_gcs, open_s3
 from gdist.data.storage.failures import local_failure
-from gdist.data.storage.filesystem import Entry, Filesystem
+from gdist.data.storage.filesystem import Changed, Entry, Filesystem
 from gdist.data.storage.fsspec_files import open_fsspec
 from gdist.data.storage.local import LocalFiles
 from gdist.data.storage.patience import Answer, Patience
@@ -60,8 +60,9 @@ class Place:
             return self.patience.ask(question, shown=shown, options=self.options)
         try:
             return question()
-        except OSError as error:
-            wrong = local_failure(error, shown=self.shown(error.filename) if error.filename else shown)
+        except (OSError, Changed) as error:
+            named = error.filename if isinstance(error, OSError) else None
+            wrong = local_failure(error, shown=self.shown(named) if named else shown)
         raise wrong  # here, so that the library's error is not its context
 
     def filesystem(self) -> Filesystem:

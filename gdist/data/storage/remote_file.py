@@ -6,7 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from gdist.data.storage.filesystem import Ranges
+from gdist.data.storage.filesystem import Entry, Ranges
 
 if TYPE_CHECKING:
     from gdist.data.storage.place import Place
@@ -19,11 +19,11 @@ class RemoteFile:
     counts for the next ``read`` of its own thread first, and only then for what is read in sequence.
     """
 
-    def __init__(self, place: Place, path: str, *, shown: str, size: int) -> None:
+    def __init__(self, place: Place, found: Entry, *, shown: str) -> None:
         self._place = place
-        self._path = path
+        self._found = found
         self._shown = shown
-        self._size = size
+        self._size = found.size
         self._position = 0
         self.closed = False
         self._sought = threading.local()
@@ -56,7 +56,7 @@ class RemoteFile:
         return data
 
     def _opened(self) -> Ranges:
-        return self._place.filesystem().open(self._path, self._size)
+        return self._place.filesystem().open(self._found)
 
     def close(self) -> None:
         self.closed = True

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from gdist.data.cache import cached
+from gdist.data.cache import kept
 from gdist.data.text.corpus import Corpus, Progress
 from gdist.data.text.pieces import Piece
 from gdist.data.text.tokenizer import Bytes, Characters, Tokenizer, restored
@@ -67,14 +67,10 @@ def deadline_s(corpus: Corpus) -> float:
 def _learned(
     learn: Callable[[Iterable[Piece]], Tokenizer], corpus: Corpus, progress: Progress | None, *, of: list[Any]
 ) -> Tokenizer:
-    def write(path: Path) -> None:
-        path.write_text(json.dumps(learn(corpus.pieces(progress)).state()))
+    def make() -> bytes:
+        return json.dumps(learn(corpus.pieces(progress)).state()).encode()
 
-    path = cached("tokenizer", hashed(corpus.identity(), of), write, deadline_s=deadline_s(corpus))
-    try:
-        return restored(json.loads(path.read_text()))
-    except ValueError as error:
-        raise DataError("a file of the cache is damaged", where=str(path), help="remove it: it will be made again") from error
+    return restored(json.loads(kept("tokenizer", hashed(corpus.key(), of), make, deadline_s=deadline_s(corpus))))
 
 
 def _read(path: str | Path, storage: dict[str, Any]) -> tuple[str, str]:

@@ -37,9 +37,9 @@ class Corpus:
     def stored_bytes(self) -> int:
         return sum(file.size for file in self.files)
 
-    def identity(self) -> dict[str, Any]:
+    def key(self) -> list[Any]:
         """What the tokens depend on, as far as it is known without reading. JSON."""
-        return {"column": self._column, "files": [file.identity() for file in self.files]}
+        return [self._column, [file.key() for file in self.files]]
 
     def pieces(self, progress: Progress | None = None) -> Iterator[Piece]:
         """All of the corpus in order. Raises DataError for what cannot be read."""
@@ -84,6 +84,7 @@ def _of_file(file: StoredFile) -> Iterator[tuple[int, Piece]]:
             where=file.shown,
             help="wait for its writer, then start again",
         )
+    file.open().close()  # that it is still the one that was found
 
 
 def _read(source: pa.NativeFile, file: StoredFile) -> bytes:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from gdist.errors import DataError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _MARK = b"GDTOKENS"
 _LENGTH_BYTES = 8
+_BLOCK_BYTES, _BLOCKS = 1 << 20, 64  # that are looked at before a file is used
 
 
 class Tokens(NamedTuple):
@@ -33,32 +35,69 @@ def write_tokens(path: Path, tokens: Iterable[np.ndarray], *, dtype: np.dtype[An
 
     dtype = dtype.newbyteorder("<")
     digest, count = hashlib.sha256(), 0
-    with path.open("wb") as file:
+    with path.open("w+b") as file:
         for array in tokens:
             content = np.ascontiguousarray(array, dtype=dtype).data
             digest.update(content)
             file.write(content)
             count += len(array)
-        facts = json.dumps({"dtype": dtype.str, "tokens": count, "sha256": digest.hexdigest()}).encode()
-        file.write(facts + len(facts).to_bytes(_LENGTH_BYTES, "little") + _MARK)
+        facts = {"dtype": dtype.str, "tokens": count, "sha256": digest.hexdigest()}
+        facts["sample"] = _sample(file, facts)
+        file.seek(0, os.SEEK_END)
+        ending = json.dumps(facts).encode()
+        file.write(ending + len(ending).to_bytes(_LENGTH_BYTES, "little") + _MARK)
+
+
+def are_whole(path: Path) -> bool:
+    """Whether the file is as it was written: its length, what it says of itself, and the tokens that are looked at. Up to
+    64 MiB of them these are all: 40 ms."""
+    with path.open("rb") as file:
+        facts = _facts(file)
+        return facts is not None and facts.pop("sample", None) == _sample(file, facts)
 
 
 def map_tokens(path: Path) -> Tokens:
-    """Raises DataError for a file that somebody cut or changed in its length."""
+    """Of a whole file. Raises DataError for one that somebody cut meanwhile."""
+    import numpy as np
+
+    with path.open("rb") as file:
+        facts = _facts(file)
+        if facts is None:
+            raise DataError("a file of the cache was damaged just now", where=str(path), help="start again")
+        if not facts["tokens"]:
+            return Tokens(np.empty(0, dtype=facts["dtype"]), facts["sha256"])
+        return Tokens(np.memmap(file, dtype=facts["dtype"], mode="r", shape=(facts["tokens"],)), facts["sha256"])
+
+
+def _facts(file: BinaryIO) -> dict[str, Any] | None:
+    """What the file says of its tokens; None if it is not as long as that."""
     import numpy as np
 
     ending = _LENGTH_BYTES + len(_MARK)
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(size - ending, 0))
-        length, mark = int.from_bytes(file.read(_LENGTH_BYTES), "little"), file.read()
-        facts = {}
-        if mark == _MARK and length <= size - ending:
-            file.seek(size - ending - length)
-            facts = json.loads(file.read(length))
-        dtype = np.dtype(facts.get("dtype", "u1"))
-        if size - ending - length != facts.get("tokens", -1) * dtype.itemsize:
-            raise DataError("a file of the cache is damaged", where=str(path), help="remove it: it will be made again")
-        if not facts["tokens"]:
-            return Tokens(np.empty(0, dtype=dtype), facts["sha256"])
-        return Tokens(np.memmap(file, dtype=dtype, mode="r", shape=(facts["tokens"],)), facts["sha256"])
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - ending, 0))
+    length, mark = int.from_bytes(file.read(_LENGTH_BYTES), "little"), file.read()
+    if mark != _MARK or length > size - ending:
+        return None
+    file.seek(size - ending - length)
+    try:
+        facts: dict[str, Any] = json.loads(file.read(length))
+        needed = facts["tokens"] * np.dtype(facts["dtype"]).itemsize
+    except (ValueError, LookupError, TypeError):
+        return None
+    return facts if size - ending - length == needed else None
+
+
+def _sample(file: BinaryIO, facts: dict[str, Any]) -> str:
+    """A hash of the facts and of 64 blocks of 1 MiB, spread over the tokens from the first to the last; of all, if these are
+    fewer."""
+    import numpy as np
+
+    size = facts["tokens"] * np.dtype(facts["dtype"]).itemsize
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    blocks = -(-size // _BLOCK_BYTES)
+    chosen = range(blocks) if blocks <= _BLOCKS else (i * (blocks - 1) // (_BLOCKS - 1) for i in range(_BLOCKS))
+    for block in chosen:
+        file.seek(block * _BLOCK_BYTES)
+        digest.update(file.read(min(_BLOCK_BYTES, size - block * _BLOCK_BYTES)))
+    return digest.hexdigest()

@@ -157,6 +157,48 @@ def test_a_stored_file_is_pyarrows_own_and_travels(data: Path, monkeypatch: pyte
         assert caught.value.__context__ is None
 
 
+@pytest.mark.parametrize("memory_map", [False, True])
+def test_a_file_written_again_since_it_was_found_is_refused_at_each_open(tmp_path: Path, memory_map: bool) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"first")
+    (file,) = find_files(path, suffixes=(".bin",))
+    with file.open(memory_map=memory_map) as source:
+        assert source.read() == b"first"
+    (tmp_path / "aside").write_bytes(b"other")
+    os.utime(tmp_path / "aside", ns=(0, 1_234_567_890))
+    os.replace(tmp_path / "aside", path)
+    with pytest.raises(DataError) as caught:
+        file.open(memory_map=memory_map)
+    assert caught.value.what == "a data file has changed since it was found"
+    assert caught.value.where == str(path)
+    assert caught.value.note == f"its version is 1234567890 now, and was {file.version}"
+    path.write_bytes(b"longer than it was")
+    with pytest.raises(DataError, match="it has 18 bytes now, and had 5"):
+        file.open(memory_map=memory_map)
+    assert find_files(path, suffixes=(".bin",))[0].open(memory_map=memory_map).read() == b"longer than it was"
+
+
+def test_the_cache_s_key_of_a_file_is_its_place_size_and_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.csv").write_bytes(folder[:3].encode())
+        os.utime(tmp_path / folder / "a.csv", ns=(0, 0))  # as an archive is unpacked that has no times
+    keys = []
+    for folder in ("one", "other", ".."):
+        monkeypatch.chdir(tmp_path / folder)
+        (file,) = find_files("a.csv" if folder != ".." else tmp_path / "one" / "a.csv", suffixes=(".csv",))
+        keys.append(file.key())
+    assert keys[0] != keys[1]
+    assert keys[0] == keys[2]
+    unknown = StoredFile("a", "a", 3, "")
+    assert unknown.key() == unknown.key()
+    there = subprocess.run(
+        [sys.executable, "-c", "from gdist.data.storage import StoredFile; print(StoredFile('a', 'a', 3, '').key())"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert there.strip() != str(unknown.key()), "another process must not take over what may have changed"
+
+
 def test_a_folder_that_may_not_be_read_is_an_error_not_skipped() -> None:
     script = (
         "import os, sys; from gdist.data.storage import find_files; from gdist.errors import DataError\n"

@@ -153,7 +153,7 @@ def test_the_error_comes_through_pyarrows_readers_as_it_is(s3: dict[str, Any], b
         file.open()
     with store.open_output_stream("training-data/written/table.parquet") as out:
         out.write(b"other")
-    with pytest.raises(DataError, match="changed since it was looked up"):
+    with pytest.raises(DataError, match="changed since it was found"):
         file.open()
     store.delete_dir("training-data/written")
 

@@ -19,6 +19,7 @@ import torch
 
 from gdist.data.identity import stamps
 from gdist.data.text import Text, TextRows
+from gdist.data.text.tokens import are_whole, write_tokens
 from gdist.errors import DataError, JobError
 from tests.data.text.conftest import DOCUMENTS
 
@@ -232,14 +233,37 @@ def test_tokens_are_made_once_and_anew_when_a_file_was_written(corpus: Path, cac
     assert len(list(cache.iterdir())) == 2
 
 
-def test_a_damaged_file_of_the_cache_is_said(corpus: Path, cache: Path) -> None:
-    len(Text(path=corpus, context=4).open())
-    (entry,) = cache.iterdir()
-    whole = entry.read_bytes()
-    for damaged in (whole[:-3], whole[5:], b"", whole + b"x"):
-        entry.write_bytes(damaged)
-        with pytest.raises(DataError, match=r"a file of the cache is damaged[^$]*tokens-[^$]*remove it"):
-            len(Text(path=corpus, context=4).open())
+@pytest.mark.parametrize("tokenizer", ["bytes", "characters"])
+def test_a_damaged_file_of_the_cache_is_made_again(corpus: Path, cache: Path, tokenizer: str) -> None:
+    def read() -> list[list[int]]:
+        rows = Text(path=corpus, context=4, tokenizer=tokenizer).open()
+        return rows.take(np.arange(len(rows))).features.tolist()
+
+    first = read()
+    for entry in list(cache.iterdir()):
+        whole = entry.read_bytes()
+        half = len(whole) // 2
+        one_bit = [whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :] for at in (0, half, len(whole) - 30)]
+        for damaged in (whole[:-3], whole[5:], b"", whole + b"x", whole[:half], bytes(len(whole)), *one_bit):
+            os.unlink(entry)  # a map of it stays as it is
+            entry.write_bytes(damaged)
+            assert read() == first
+            assert entry.read_bytes() == whole
+
+
+def test_large_files_of_tokens_are_looked_at_from_end_to_end(tmp_path: Path) -> None:
+    tokens = (np.full(1 << 20, i % 251, np.uint8) for i in range(100))
+    write_tokens(tmp_path / "tokens", tokens, dtype=np.dtype(np.uint8))
+    assert are_whole(tmp_path / "tokens")
+    for megabyte in (0, 50, 99):
+        with (tmp_path / "tokens").open("r+b") as file:
+            file.seek((megabyte << 20) + 500)
+            file.write(b"\xff")
+            file.flush()
+            found = are_whole(tmp_path / "tokens")
+            file.seek((megabyte << 20) + 500)
+            file.write(bytes([megabyte % 251]))
+        assert not found, megabyte
 
 
 def test_the_description_is_json_without_credentials(corpus: Path) -> None:
