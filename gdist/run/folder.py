@@ -21,6 +21,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -66,6 +67,9 @@ class RunFolder:
             try:
                 path.mkdir(parents=True)
             except FileExistsError:
+                if cls(path).never_began is not None:  # its name is free again
+                    shutil.rmtree(path, ignore_errors=True)
+                    return cls.create(root, name=name, numbered=numbered)
                 if not numbered:
                     raise UsageError(
                         f"a run named `{name}` exists already",
@@ -83,7 +87,14 @@ class RunFolder:
         """The run in ``path``. Raises RunNotFound if that is no run's folder."""
         if not cls.is_run(Path(path)):
             raise RunNotFound(f"`{path}` is not a run's folder", help="a run's folder has a job.json; see `ls runs`")
-        return cls(Path(path))
+        folder = cls(Path(path))
+        if folder.never_began is not None:
+            raise RunNotFound(
+                f"the run `{folder.name}` never began: {folder.never_began}",
+                where=str(path),
+                help="mend that and start it again by the same name: gdist train JOB --name NAME",
+            )
+        return folder
 
     @staticmethod
     def is_run(path: Path) -> bool:
@@ -93,6 +104,12 @@ class RunFolder:
     @property
     def name(self) -> str:
         return self.path.resolve().name
+
+    @property
+    def never_began(self) -> str | None:
+        """Why the run failed before its first step could be taken; None if it did not."""
+        result = None if (self.path / "job.json").exists() else self.result()
+        return str(result.get("reason")) if result is not None and result.get("status") == "failed" else None
 
     @property
     def checkpoints(self) -> Path:

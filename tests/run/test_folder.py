@@ -137,3 +137,15 @@ def test_the_source_is_copied_with_its_local_modules_and_a_change_is_named(
     with pytest.raises(JobError, match="is gone"):
         verified_job_file(tmp_path / "source")
     assert verified_job_file(tmp_path / "none") is None
+
+
+def test_a_run_that_never_began_leaves_its_name_free_and_says_why(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, name="first", numbered=False)
+    folder.append_events([{"event": "failed"}])
+    folder.write_result({"status": "failed", "reason": "column `x` has 1 infinite value", "steps": 0})
+    with pytest.raises(RunNotFound, match="the run `first` never began: column `x` has 1 infinite value") as caught:
+        RunFolder.open(folder.path)
+    assert "gdist train" in (caught.value.help or "")
+    again = RunFolder.create(tmp_path, name="first", numbered=False)
+    assert again.path == folder.path
+    assert list(again.path.iterdir()) == []
