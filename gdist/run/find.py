@@ -20,12 +20,12 @@ def find_run(text: str | Path, *, root: str | Path = "runs") -> RunFolder:
             raise RunNotFound("there is no run yet", where=str(root), help="train one: gdist train jobs/digits.py")
         return max(runs.values(), key=_began)
     if words in runs:
-        return runs[words]
+        return runs[words].begun()
     if RunFolder.is_run(Path(words)):
-        return RunFolder(Path(words))
+        return RunFolder(Path(words)).begun()
     alike = sorted(name for name in runs if words and name.startswith(words))
     if len(alike) == 1:
-        return runs[alike[0]]
+        return runs[alike[0]].begun()
     if alike:
         raise RunNotFound(
             f"`{words}` begins the names of {len(alike)} runs", where=str(root), help="say which: " + _some(alike)

@@ -87,14 +87,7 @@ class RunFolder:
         """The run in ``path``. Raises RunNotFound if that is no run's folder."""
         if not cls.is_run(Path(path)):
             raise RunNotFound(f"`{path}` is not a run's folder", help="a run's folder has a job.json; see `ls runs`")
-        folder = cls(Path(path))
-        if folder.never_began is not None:
-            raise RunNotFound(
-                f"the run `{folder.name}` never began: {folder.never_began}",
-                where=str(path),
-                help="mend that and start it again by the same name: gdist train JOB --name NAME",
-            )
-        return folder
+        return cls(Path(path)).begun()
 
     @staticmethod
     def is_run(path: Path) -> bool:
@@ -104,6 +97,16 @@ class RunFolder:
     @property
     def name(self) -> str:
         return self.path.resolve().name
+
+    def begun(self) -> RunFolder:
+        """Itself. Raises RunNotFound where the run failed before it began: there is nothing to go on with."""
+        if self.never_began is not None:
+            raise RunNotFound(
+                f"the run `{self.name}` never began: {self.never_began}",
+                where=str(self.path),
+                help=f"mend that, and start it again: gdist train JOB --name {self.name}",
+            )
+        return self
 
     @property
     def never_began(self) -> str | None:
