@@ -187,8 +187,10 @@ def _absolute(order: Order) -> Order:
 
 def _refuse_taken_name(order: Order) -> None:
     """Said before anything is started; the folder itself is made when the job is known."""
-    if order.name and not order.resume and not order.run_dir and os.path.exists(os.path.join(order.runs_root, order.name)):
-        RunFolder.create(order.runs_root, name=order.name, numbered=False)
+    if order.name and not order.resume and not order.run_dir:
+        taken = RunFolder(Path(order.runs_root, order.name))
+        if taken.path.exists() and taken.never_began is None:
+            RunFolder.create(order.runs_root, name=order.name, numbered=False)
 
 
 def _wait_for(asked: Future[tuple[float | None, float | None]], interrupt: Interrupt) -> tuple[float | None, float | None]:
