@@ -75,6 +75,18 @@ def decode(
     return out, bad
 
 
+def shape_of(stored: bytes) -> tuple[int, int, int] | None:
+    """(channels, height, width) of an encoded image, by its head; None where Pillow is missing, or knows no such image."""
+    try:
+        from PIL import Image
+
+        with Image.open(BytesIO(stored)) as image:
+            channels = len(image.getbands()) if image.mode in ("L", "RGB", "RGBA") else 1 if image.mode == "1" else 3
+            return channels, image.height, image.width
+    except Exception:  # Pillow's decoders raise whatever comes to them for what is no image
+        return None
+
+
 def _check(shape: tuple[int, ...], *, where: str) -> None:
     if len(shape) != 3 or shape[0] not in _MODES:
         raise DataError(

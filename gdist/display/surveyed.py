@@ -54,7 +54,13 @@ def _end(found: dict[str, Any]) -> Iterator[str]:
         return
     yield "for a job:"
     kept = re.sub(r"\{[^}]*\}", lambda part: part.group().replace(" ", _UNBROKEN), found["data"])
+    if found.get("validation"):
+        kept += ","
     yield from _wrapped(kept, indent=_INDENT, then=2 * _INDENT)
+    if found.get("validation"):
+        yield from _wrapped(found["validation"], indent=_INDENT, then=2 * _INDENT)
+    for remark in found.get("remarks", []):
+        yield from textwrap.wrap(f"note: {remark}", _WIDTH, subsequent_indent=" " * 6)
 
 
 def _column(alike: list[dict[str, Any]], rows: int, *, known: bool) -> list[str]:
@@ -68,7 +74,7 @@ def _column(alike: list[dict[str, Any]], rows: int, *, known: bool) -> list[str]
     )
     if known:
         line += first["suggestion"]
-        if nulls and first["suggestion"] not in ("leave out", "target"):
+        if nulls and first["suggestion"] not in ("leave out", "target", "split"):
             line += ", fill"
     return [line.rstrip(), *_values(alike, known=known)]
 
@@ -102,7 +108,7 @@ def _of_one(column: dict[str, Any]) -> Iterator[str]:
 
 
 def _is_category(column: dict[str, Any]) -> bool:
-    return bool(column.get("suggestion") in ("target", "categorical") or len(column["values"]) == 2)
+    return bool(column.get("suggestion") in ("target", "categorical", "class", "split") or len(column["values"]) == 2)
 
 
 def _together(columns: list[dict[str, Any]], *, every: bool) -> list[list[dict[str, Any]]]:

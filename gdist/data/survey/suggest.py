@@ -1,27 +1,32 @@
-"""What a job could make of a column, by its name, type and values (pure); and the line of the job that says so."""
+"""What a job could make of a column, by its name, type and values (pure)."""
 
 from __future__ import annotations
 
-import fnmatch
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from gdist.data.survey.summary import Summary
 
 _TARGETS = ("target", "label", "labels", "class", "y", "outcome", "output", "response")
 _ID = re.compile(r"(^|_)(id|uuid|guid|key|index|rowid|row_number)$|^unnamed|^__index_level", re.IGNORECASE)
+_GROUP = re.compile(r"(^|_)id$", re.IGNORECASE)  # an id also where it stands in several rows
 _LONG_TEXT = 40  # characters on average, from where on it is text and no category
 _MOST_CATEGORIES = 1000
 _MOST_CLASSES = 100
 _LISTED = 8
 _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
-_SOURCES = {"parquet": "Parquet", "arrow": "Arrow", "csv": "CSV", "json_lines": "JSONLines"}
+_FEW_WHOLE = 20  # distinct whole numbers from 0 or 1 on: up to here they may be classes, which have no scale
+SIDES = {  # what a row is for, by the word in a split column
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
 class Suggestion(NamedTuple):
-    """``role``: target, number, scale, categorical, text, image or leave out; ``why`` in a few words, or nothing."""
+    """``role``: target, number, class, scale, categorical, text, image, split or leave out; ``why`` in a few words, or
+    nothing. A ``class`` is a number that must not be scaled."""
 
     role: str
     why: str = ""
@@ -35,37 +40,6 @@ def suggest(columns: Mapping[str, Summary]) -> dict[str, Suggestion]:
         name, why = target
         found[name] = Suggestion("target", why)
     return found
-
-
-def data_line(
-    path: str | Sequence[str], format: str, columns: Mapping[str, Summary], roles: Mapping[str, Suggestion], **given: object
-) -> str:
-    """``data=...`` for a job; ``given``: what the user said for the files to be read."""
-    texts = [name for name, role in roles.items() if role.role == "text"]
-    target = next((name for name, role in roles.items() if role.role == "target"), None)
-    used = [name for name, role in roles.items() if role.role in ("number", "scale", "categorical", "image")]
-    parts = [f"path={json.dumps(path, ensure_ascii=False)}"]
-    if texts and not used:
-        return f"data=Text({parts[0]}, column={json.dumps(texts[0])})"
-    if target is not None:
-        parts.append(f"target={json.dumps(target, ensure_ascii=False)}")
-    if len(used) + (target is not None) < len(columns) and used:
-        parts.append(f"features={_chosen(used, list(columns))}")
-    categories = [name for name in used if roles[name].role == "categorical"]
-    if categories:
-        parts.append(f"categories={_chosen(categories, list(columns))}")
-    if any(roles[name].role == "scale" for name in used):
-        parts.append('scale="standardize"')
-    if any(columns[name].nulls or columns[name].nans for name in used):
-        parts.append(f"fill={_fill(used, columns, roles)}")
-    parts += [f"{name}={_python(value)}" for name, value in given.items()]
-    return f"data={_SOURCES[format]}({', '.join(parts)})"
-
-
-def _python(value: object) -> str:
-    if isinstance(value, (str, list, tuple, dict)):
-        return json.dumps(value, ensure_ascii=False)
-    return repr(value)
 
 
 def _role(name: str, column: Summary) -> Suggestion:
@@ -91,6 +65,8 @@ def _role(name: str, column: Summary) -> Suggestion:
 
 def _number(name: str, column: Summary, distinct: int | None) -> Suggestion:
     whole = isinstance(column.least, int)
+    if whole and _GROUP.search(name) and (distinct is None or distinct > _FEW_WHOLE):
+        return Suggestion("leave out", "an id")
     if whole and not column.repeats and column.rows > 2:
         if _ID.search(name):
             return Suggestion("leave out", "an id")
@@ -98,7 +74,14 @@ def _number(name: str, column: Summary, distinct: int | None) -> Suggestion:
             return Suggestion("leave out", "numbers the rows")
     if not column.count:
         return Suggestion("leave out", "no finite values")
+    if whole and distinct is not None and _is_class_like(column, distinct):
+        return Suggestion("class", "few whole numbers")
     return Suggestion("scale") if _is_wide(column) and distinct != 2 else Suggestion("number")
+
+
+def _is_class_like(column: Summary, distinct: int) -> bool:
+    is_dense = column.least in (0, 1) and column.most < 2 * distinct
+    return bool(is_dense and 2 < distinct <= min(_FEW_WHOLE, column.count // 2))
 
 
 def _is_wide(column: Summary) -> bool:
@@ -108,6 +91,8 @@ def _is_wide(column: Summary) -> bool:
 
 
 def _text(name: str, column: Summary, known: int, distinct: int | None) -> Suggestion:
+    if column.counts is not None and _is_split(column.counts):
+        return Suggestion("split")
     if column.characters / known > _LONG_TEXT:
         return Suggestion("text")
     if not column.repeats and known > _LISTED:
@@ -117,36 +102,23 @@ def _text(name: str, column: Summary, known: int, distinct: int | None) -> Sugge
     return Suggestion("categorical")
 
 
+def _is_split(values: Iterable[str]) -> bool:
+    """Whether they say what a row is for: ``train`` and at least another one, and nothing else."""
+    sides = {SIDES.get(value.lower()) for value in values}
+    return None not in sides and "train" in sides and len(sides) > 1
+
+
 def _target(columns: Mapping[str, Summary], roles: Mapping[str, Suggestion]) -> tuple[str, str] | None:
     """(name, why): by its name, else the last column if it could be a class or a number."""
-    able = [name for name, role in roles.items() if role.role in ("number", "scale", "categorical")]
+    able = [name for name, role in roles.items() if role.role in ("number", "class", "scale", "categorical")]
+    images = sum(role.role == "image" for role in roles.values())
     for word in _TARGETS:
         for name in able:
             if name.lower() == word:
                 return name, ""
     last = list(columns)[-1] if columns else ""
-    if last in able and len(able) > 1:
+    if last in able and len(able) + images > 1:
         counts = columns[last].counts
         if counts is not None and len(counts) <= _MOST_CLASSES:
             return last, "the last column, few values"
     return None
-
-
-def _chosen(names: Sequence[str], available: Sequence[str]) -> str:
-    """As few words as say it: patterns where columns are numbered, such as x_*."""
-    words: dict[str, None] = {}
-    for name in names:
-        stem = re.sub(r"\d+$", "", name)
-        matched = fnmatch.filter(available, f"{stem}*") if stem and stem != name else []
-        words[f"{stem}*" if len(matched) > 1 and set(matched) <= set(names) else name] = None
-    if len(words) == 1:
-        return json.dumps(next(iter(words)), ensure_ascii=False)
-    return json.dumps(list(words), ensure_ascii=False)
-
-
-def _fill(used: Sequence[str], columns: Mapping[str, Summary], roles: Mapping[str, Suggestion]) -> str:
-    lacking = [name for name in used if columns[name].nulls or columns[name].nans]
-    kinds = {name: "most_frequent" if roles[name].role == "categorical" else "median" for name in lacking}
-    if len(set(kinds.values())) == 1:
-        return json.dumps(next(iter(kinds.values())))
-    return json.dumps(kinds, ensure_ascii=False)

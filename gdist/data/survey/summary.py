@@ -6,10 +6,12 @@ Means and deviations are merged in float64 (Chan, Golub and LeVeque 1983); disti
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from gdist.data.images import shape_of
 from gdist.data.learned import moments
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ Family = Literal["number", "text", "bytes", "time", "numbers", "other"]  # numbe
 
 MOST_DISTINCT = 10_000
 _EXAMPLES = 3
+_ZEROS = re.compile(r"\.0+(?=Z?$)")  # of a time: fractions of a second that are none
 _EXAMPLE_BYTES = 16  # of a value in bytes, as much as tells an image
 
 
@@ -42,6 +45,7 @@ class Summary:
     shortest: int | None = None  # length of lists
     longest: int | None = None
     examples: list[Any] = field(default_factory=list)
+    image: tuple[int, int, int] | None = None  # (channels, height, width) of an encoded image
 
     @property
     def std(self) -> float | None:
@@ -63,6 +67,7 @@ class Summary:
             known = [value for value in (getattr(self, name), getattr(other, name)) if value is not None]
             setattr(self, name, better(known) if known else None)
         self.repeats |= other.repeats
+        self.image = self.image or other.image
         self.examples = list(dict.fromkeys([*self.examples, *other.examples]))[:_EXAMPLES]
 
 
@@ -102,13 +107,15 @@ def summarize(column: pa.ChunkedArray, *, distinct: bool = True) -> Summary:
         found.characters = pc.sum(pc.utf8_length(values)).as_py() or 0
     if found.family == "time" and len(values):
         ends = pc.min_max(values)
-        found.least, found.most = (ends[end].cast(pa.string()).as_py() for end in ("min", "max"))
+        found.least, found.most = (_ZEROS.sub("", ends[end].cast(pa.string()).as_py()) for end in ("min", "max"))
     if found.family in ("number", "text", "time") and distinct:
         _add_distinct(found, values)
     else:
         found.counts = None
     if found.family == "bytes":
-        if pa.types.is_struct(values.type):
+        if not pa.types.is_struct(values.type):
+            found.image = next(map(shape_of, values.slice(0, 1).to_pylist()), None)
+        else:
             values = pc.struct_field(values, "bytes")
         found.examples = [value[:_EXAMPLE_BYTES] for value in values.slice(0, _EXAMPLES).to_pylist() if value is not None]
     return found

@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gdist.data.formats.file_set import common_schema
-from gdist.data.survey.suggest import data_line, suggest
+from gdist.data.survey.lines import data_line, remarks, split_line
+from gdist.data.survey.suggest import suggest
 from gdist.data.survey.summary import MOST_DISTINCT, Summary, family, summarize
 from gdist.data.table import Table
 
@@ -40,8 +41,9 @@ class _Part(NamedTuple):
 
 
 def survey(source: Table, *, scan: bool = True, progress: Progress = lambda done, all: None) -> dict[str, Any]:
-    """As JSON: ``format``, ``path``, ``files``, ``rows``, ``row_groups``, ``bytes``, ``columns``, ``bad_rows`` and
-    ``data``, the line for a job. ``scan=False``: nothing of the rows is read; only Parquet's footers say something of values.
+    """As JSON: ``format``, ``path``, ``files``, ``rows``, ``row_groups``, ``bytes``, ``columns``, ``bad_rows``, ``data``, the
+    line for a job, ``validation``, another one or None, and ``remarks``. ``scan=False``: nothing of the rows is read; only
+    Parquet's footers say something of values.
 
     Raises DataError for what cannot be read. Bad rows are counted; the first is told.
     """
@@ -73,6 +75,8 @@ def survey(source: Table, *, scan: bool = True, progress: Progress = lambda done
         ],
         "bad_rows": bad,
         "data": data_line(path, source.format, found, roles, **given) if scan else None,
+        "validation": split_line(found, roles),
+        "remarks": remarks(found, roles) if scan else [],
     }
 
 
@@ -159,6 +163,8 @@ def _type(kind: pa.DataType) -> str:
         return f"{_type(kind.value_type)}[{kind.list_size}]"
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return f"list of {_type(kind.value_type)}"
+    if pa.types.is_timestamp(kind):
+        return "timestamp"
     if pa.types.is_dictionary(kind):
         return f"{_type(kind.value_type)} codes"
     return {"double": "float64", "float": "float32", "halffloat": "float16", "date32[day]": "date"}.get(str(kind), str(kind))
