@@ -14,7 +14,7 @@ import click
 from gdist.cli.exit_codes import DONE, INTERRUPTED, STOPPED, exit_code
 from gdist.display.choose import Display, choose_display
 from gdist.display.failure import print_error
-from gdist.errors import GdistError, UsageError
+from gdist.errors import DataError, GdistError, UsageError
 from gdist.records import Interrupt, Order
 
 _OPTIONS = (
@@ -64,7 +64,8 @@ def follow(
             )
     except GdistError as error:
         if not interrupt.now.is_set():
-            print_error(error, verbose=verbose, next_step=_next_step(display))
+            follows = None if isinstance(error, DataError) else _next_step(display)  # the same data would fail again
+            print_error(error, verbose=verbose, next_step=follows)
             return exit_code(error, began=display.standing.began)
     except (KeyboardInterrupt, BdbQuit):  # out of a debugger
         interrupt.now.set()
