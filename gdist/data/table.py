@@ -16,7 +16,7 @@ from gdist.data.source import Source
 from gdist.description import Wrong, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from gdist.data.formats.format import Reader
     from gdist.data.storage import StoredFile
@@ -129,10 +129,11 @@ class Table(Columns):
 
         return open_readers(self.format, files, options=self.options())
 
-    def open(self) -> TableRows:
+    def open(self, *, text: Collection[str] = ()) -> TableRows:
+        """``text``: columns that are text where a file leaves their types open."""
         from gdist.data.table_rows import TableRows
 
-        return TableRows(self, self.readers(self.find()))
+        return TableRows(self, [reader.with_text(text) for reader in self.readers(self.find())])
 
     def describe(self) -> dict[str, Any]:
         from gdist.data.storage.secrets import shown_options, shown_path

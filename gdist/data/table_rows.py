@@ -167,7 +167,11 @@ class TableRows(Rows):
         return {"features": list(features), **learned}
 
     def with_state(self, state: Mapping[str, Any]) -> TableRows:
-        return self._with(learned=Learned.from_json(state["learned"])) if "learned" in state else self
+        if "learned" not in state:
+            return self
+        learned = Learned.from_json(state["learned"])
+        readers = [reader.with_text(learned.text) for reader in self.groups.readers]
+        return self._with(learned=learned, readers=readers)
 
     def divided(self) -> tuple[TableRows, TableRows]:
         """The same rows twice, to be read at different places at a time, in the same memory together."""
@@ -211,16 +215,17 @@ class TableRows(Rows):
             self._loader.close()
 
     def _with(self, **changed: Any) -> TableRows:
-        kept: dict[str, Any] = {"learned": self.learned, "floats": self._floats, "budget": self._budget}
-        return TableRows(self.source, self.groups.readers, **(kept | changed))
+        kept: dict[str, Any] = {"readers": self.groups.readers, "learned": self.learned, "floats": self._floats}
+        return TableRows(self.source, **({**kept, "budget": self._budget} | changed))
 
     def _too_large(self, *, needed: int) -> DataError:
         group, budget = (f"{size / 2**20:.3g} MiB" for size in (self._group_bytes, self._budget))
+        enough = needed * self._group_bytes
         return DataError(
             f"the data takes more than its bound of memory, {budget}, in which there is no room for {needed} of its row groups",
             where=self.groups.readers[0].file.shown,
             note=f"the largest takes {group}" + (", and rows held out are read beside those that train" if needed > 2 else ""),
-            help="raise the data's memory=, read fewer columns, or write the files with smaller row groups",
+            help=f"memory='{-(-enough // 2**20)}MiB' is enough, more mixes better; or use fewer columns, or smaller row groups",
         )
 
     def _read(self) -> Reading:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from gdist.data.feed import Feed
+from gdist.data.formats.kinds import is_text
 from gdist.data.source import Source
 from gdist.data.split import Parts, divide, settle
-from gdist.data.table import Columns
+from gdist.data.table import Columns, Table
 from gdist.data.table_rows import TableRows
 from gdist.engine.precision import Precision
 from gdist.errors import DataError
@@ -116,7 +117,7 @@ def find_data(job: Job) -> Found:
         parts = divide(rows, settle(job.validation, job.test), seed=job.seed)
         apart = {"validation": job.validation, "test": job.test}
         others = {
-            name: _like(source, job.data).open().with_state(rows.state())  # such as the tokenizer
+            name: _open_like(source, job.data, rows).with_state(rows.state())  # such as the tokenizer
             for name, source in apart.items()
             if isinstance(source, Source)
         }
@@ -166,6 +167,10 @@ def difference(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, A
     return None if list(then) == list(today) else (next(iter(today)), "the files stand in another order")
 
 
-def _like(source: Source, data: Source) -> Source:
-    """A table to validate or test with is read as the training data is, where it does not say otherwise."""
-    return source.like(data) if isinstance(source, Columns) and isinstance(data, Columns) else source
+def _open_like(source: Source, data: Source, rows: Rows) -> Rows:
+    """A table to validate or test with is read as the training data is, where it does not say otherwise: text as text, too."""
+    if isinstance(source, Columns) and isinstance(data, Columns):
+        source = source.like(data)
+    if isinstance(source, Table) and isinstance(rows, TableRows):
+        return source.open(text=[field.name for field in rows.schema if is_text(field.type)])
+    return source.open()

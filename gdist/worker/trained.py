@@ -16,7 +16,7 @@ from gdist.data.feed import Feed
 from gdist.data.learned.learned import Learned
 from gdist.data.learned.recipe import Value
 from gdist.data.source import Source
-from gdist.data.table import Columns
+from gdist.data.table import Columns, Table
 from gdist.data.wrap import as_source
 from gdist.engine.precision import Precision
 from gdist.engine.replica import Replica, load_weights
@@ -91,7 +91,8 @@ def _open_rows(job: Job, order: Order, run: RunFolder, device: torch.device, pre
     if order.purpose == "predict":
         source = without_target(source)
     with blaming_user("the data could not be opened"):
-        rows = source.open().with_state(_state(run))
+        known = Learned.from_json(_state(run).get("learned") or {})
+        rows = (source.open(text=known.text) if isinstance(source, Table) else source.open()).with_state(_state(run))
     return Feed(rows, shuffle=False, device=device, float_dtype=precision.dtype), rows_of
 
 

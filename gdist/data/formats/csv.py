@@ -61,6 +61,9 @@ class CsvReader(TextReader):
         text = self._sample(block).decode(self.options.encoding, "replace")
         return self._table(text.encode(), None, skip_wrong_lengths=True).schema
 
+    def guesses(self, kind: pa.DataType) -> bool:
+        return not of_columns.is_text(kind)
+
     def _parse(self, data: bytes, columns: Sequence[str]) -> pa.Table:
         if self.options.encoding != "utf-8":
             data = data.decode(self.options.encoding).encode()

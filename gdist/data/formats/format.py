@@ -6,14 +6,16 @@ is a DataError that names file, row group, row, column and the mend, never a lib
 
 from __future__ import annotations
 
+import copy
 import difflib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gdist.data.formats.hive import hive_column, hive_schema
+from gdist.data.formats.kinds import is_text
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -63,6 +65,24 @@ class Reader(ABC):
         self.schema = self.stored
         for each in hive:
             self.schema = self.schema.append(each)
+
+    def with_text(self, columns: Collection[str]) -> Reader:
+        """This reader, with those of ``columns`` as text whose types are guessed (``guesses``, and folders' names): a column
+        that was text in training may hold nothing but digits here."""
+        import pyarrow as pa
+
+        guessed = [each.name for each in self.stored if each.name in columns and self.guesses(each.type)]
+        named = [each.name for each in self.hive if each.name in columns and not is_text(each.type)]
+        if not guessed and not named:
+            return self
+        found = copy.copy(self)
+        found.stored = _retyped(self.stored, guessed, pa.string())
+        found.set_hive(_retyped(self.hive, named, pa.dictionary(pa.int32(), pa.string())))
+        return found
+
+    def guesses(self, kind: pa.DataType) -> bool:
+        """Whether a column of such a type might be text, for all that the file says."""
+        return False
 
     @property
     def rows(self) -> int:
@@ -114,6 +134,12 @@ class Reader(ABC):
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
         self._count = threading.Lock()
+
+
+def _retyped(schema: pa.Schema, names: Collection[str], kind: pa.DataType) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([(each.name, kind if each.name in names else each.type) for each in schema], schema.metadata)
 
 
 def place(shown: str, number: int, group: Group) -> str:

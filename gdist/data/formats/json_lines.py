@@ -91,6 +91,12 @@ class JsonLinesReader(TextReader):
         """Raises DataError for the first record of a block of which none can be read."""
         self._without_bad(self._block(block), block, [], skip_bad=False)
 
+    def guesses(self, kind: pa.DataType) -> bool:
+        """Numbers stand without quotes, but what is in quotes may look like a time."""
+        import pyarrow as pa
+
+        return bool(pa.types.is_temporal(kind) or pa.types.is_null(kind))
+
     def _parse(self, data: bytes, columns: Sequence[str]) -> pa.Table:
         import pyarrow as pa
 

@@ -72,6 +72,15 @@ def word(kind: pa.DataType) -> str:
     return {"double": "float64", "float": "float32", "date32[day]": "date32"}.get(str(kind), str(kind))
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Plain, or as a dictionary."""
+    import pyarrow.types as is_
+
+    if is_.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(is_.is_string(kind) or is_.is_large_string(kind))
+
+
 def widest(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     """The type that holds the values of both, of numbers the wider; None if there is none."""
     import pyarrow as pa

@@ -112,6 +112,11 @@ class Learned:
             return None
         return len(each.vocabulary) + (0 if each.rule.target else 1)
 
+    @property
+    def text(self) -> tuple[str, ...]:
+        """The columns whose categories are text."""
+        return tuple(name for name, each in self.columns.items() if each.vocabulary and isinstance(each.vocabulary[0], str))
+
     def to_json(self) -> dict[str, Any]:
         return {
             name: {key: value for key, value in asdict(each).items() if value is not None}
