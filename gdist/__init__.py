@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Split,
         Tensors,
         Text,
+        TrainTokenizer,
     )
     from gdist.errors import GdistError
     from gdist.inference import evaluate, predict
@@ -53,6 +54,7 @@ _WHERE = {  # module -> its public names
         "Split",
         "Tensors",
         "Text",
+        "TrainTokenizer",
     ),
     "gdist.errors": ("GdistError",),
     "gdist.inference": ("evaluate", "predict"),
@@ -101,6 +103,7 @@ __all__ = [
     "Task",
     "Tensors",
     "Text",
+    "TrainTokenizer",
     "WarmupStableDecay",
     "audit",
     "evaluate",

@@ -17,7 +17,7 @@ from gdist.data.parquet import Parquet
 from gdist.data.source import Column, Rows, Source
 from gdist.data.split import Split
 from gdist.data.tensors import Tensors
-from gdist.data.text import Text
+from gdist.data.text import Text, TrainTokenizer
 from gdist.data.wrap import as_source
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Split",
     "Tensors",
     "Text",
+    "TrainTokenizer",
     "as_source",
     "permute",
 ]

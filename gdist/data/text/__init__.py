@@ -3,8 +3,8 @@
 To add a tokenizer: one file beside ``subwords.py``.
 """
 
-from gdist.data.text.choose import Train
+from gdist.data.text.choose import TrainTokenizer
 from gdist.data.text.rows import TextRows
 from gdist.data.text.text import Text
 
-__all__ = ["Text", "TextRows", "Train"]
+__all__ = ["Text", "TextRows", "TrainTokenizer"]

@@ -21,8 +21,8 @@ WORDS = ("bytes", "characters")
 _VERSION = 1  # of what stands in the cache
 
 
-class Train(Description):
-    """``Train(vocabulary=8000)``: a tokenizer learned from the corpus by the package ``tokenizers``."""
+class TrainTokenizer(Description):
+    """``TrainTokenizer(vocabulary=8000)``: a tokenizer learned from the corpus by the package ``tokenizers``."""
 
     kind: Literal["bpe"] = Field(default="bpe", description="byte-pair encoding of bytes: it encodes any text")
     vocabulary: int = Field(default=8000, ge=257, description="tokens: 256 bytes, the end of a text, and what is learned")
@@ -30,7 +30,12 @@ class Train(Description):
 
 
 def choose(
-    named: str | Path | Train, corpus: Corpus, *, separator: str | None, storage: dict[str, Any], progress: Progress | None
+    named: str | Path | TrainTokenizer,
+    corpus: Corpus,
+    *,
+    separator: str | None,
+    storage: dict[str, Any],
+    progress: Progress | None,
 ) -> Tokenizer:
     """Raises DataError for a tokenizer's file that is missing or damaged, and for a corpus that cannot be read."""
     if named == "bytes":
@@ -43,7 +48,7 @@ def choose(
         return _learned(characters, corpus, progress, of=[named, separator])
     from gdist.data.text.subwords import Subwords, learn_bpe, package
 
-    if isinstance(named, Train):
+    if isinstance(named, TrainTokenizer):
 
         def bpe(pieces: Iterable[Piece]) -> Tokenizer:
             json = learn_bpe(pieces, vocabulary=named.vocabulary, end=named.end)

@@ -15,7 +15,7 @@ from gdist.data.identity import stamps, total
 from gdist.data.source import Column, Rows
 from gdist.data.text.choose import choose, deadline_s, hashed
 from gdist.data.text.tokenizer import Tokenizer, restored
-from gdist.data.text.tokens import Tokens, are_whole, map_tokens, write_tokens
+from gdist.data.text.tokens import Tokens, map_tokens, write_tokens
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class TextRows(Rows):
             write_tokens(path, tokenizer.encode(corpus.pieces(self._progress), separator=separator), dtype=tokenizer.dtype)
 
         key = hashed(corpus.key(), tokenizer.state(), separator)
-        return map_tokens(cached("tokens", key, write, is_whole=are_whole, deadline_s=deadline_s(corpus)))
+        return cached("tokens", key, write, map_tokens, deadline_s=deadline_s(corpus))
 
     @cached_property
     def _windows(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from gdist.data.source import Source
 from gdist.data.table import as_text
-from gdist.data.text.choose import WORDS, Train
+from gdist.data.text.choose import WORDS, TrainTokenizer
 from gdist.data.text.corpus import Corpus, Progress, table_suffixes
 from gdist.data.text.rows import TextRows
 from gdist.description import Wrong, nearest
@@ -31,8 +31,9 @@ class Text(Source):
         description="a file, a folder, a glob such as books/*.txt, or a list"
     )
     column: str | None = Field(default=None, description="of text, where the files are tables; plain text files if not set")
-    tokenizer: str | Path | Train = Field(
-        default="bytes", description="'bytes', 'characters', a JSON file of the package tokenizers, or Train(vocabulary=8000)"
+    tokenizer: str | Path | TrainTokenizer = Field(
+        default="bytes",
+        description="'bytes', 'characters', a JSON file of the package tokenizers, or TrainTokenizer(vocabulary=8000)",
     )
     context: int = Field(default=256, ge=1, description="tokens: the length of a window")
     stride: int | None = Field(default=None, ge=1, description="tokens from a window's start to the next; context if not set")
@@ -46,11 +47,11 @@ class Text(Source):
 
     @field_validator("tokenizer")
     @classmethod
-    def _known(cls, tokenizer: str | Path | Train) -> str | Path | Train:
+    def _known(cls, tokenizer: str | Path | TrainTokenizer) -> str | Path | TrainTokenizer:
         if isinstance(tokenizer, str) and tokenizer not in WORDS and not Path(tokenizer).suffix and "/" not in tokenizer:
             near = nearest(tokenizer, WORDS)
             raise Wrong(
-                f"must be 'bytes', 'characters', the path of a tokenizer's JSON file or Train(...), not {tokenizer!r}",
+                f"must be 'bytes', 'characters', the path of a tokenizer's file or TrainTokenizer(...), not {tokenizer!r}",
                 help=f"did you mean {near!r}?" if near else None,
             )
         return tokenizer

@@ -16,9 +16,9 @@ OPEN = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from gdist.data.text import Text, Train
+from gdist.data.text import Text, TrainTokenizer
 folder = Path(sys.argv[1])
-tokenizer = Train(vocabulary=400) if sys.argv[2] == "bpe" else sys.argv[2]
+tokenizer = TrainTokenizer(vocabulary=400) if sys.argv[2] == "bpe" else sys.argv[2]
 read = 0
 def progress(done, all):
     global read
@@ -77,7 +77,7 @@ def test_a_killed_process_leaves_nothing_that_counts(folder: Path, cache: Path) 
 
 def test_importing_and_describing_load_nothing_heavy() -> None:
     script = (
-        "import sys\nfrom gdist.data.text import *\nText(path='x.txt', tokenizer=Train()).describe()\n"
+        "import sys\nfrom gdist.data.text import *\nText(path='x.txt', tokenizer=TrainTokenizer()).describe()\n"
         "print(sorted({'torch', 'numpy', 'pyarrow', 'tokenizers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"

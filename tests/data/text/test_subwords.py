@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tokenizers
 
-from gdist.data.text import Text, Train, subwords
+from gdist.data.text import Text, TrainTokenizer, subwords
 from gdist.errors import DataError, JobError
 
 STORIES = [f"The {animal} said: 'I don't see the {thing}, número {n}!'\n\tAnd it left.\n" for n, (animal, thing) in
@@ -30,7 +30,7 @@ def stories(tmp_path: Path) -> Path:
 def saved(stories: Path, tmp_path: Path) -> Path:
     """A tokenizer's file, with the truncation and padding that some come with."""
     tokenizer = tokenizers.Tokenizer.from_str(
-        Text(path=stories, tokenizer=Train(vocabulary=300), context=4).open().state()["tokenizer"]["json"]
+        Text(path=stories, tokenizer=TrainTokenizer(vocabulary=300), context=4).open().state()["tokenizer"]["json"]
     )
     tokenizer.enable_truncation(5)
     tokenizer.enable_padding()
@@ -72,7 +72,7 @@ def test_a_separator_is_a_token_or_a_text(stories: Path, saved: Path, separator:
 def test_it_learns_the_same_each_time_and_reads_any_text(
     stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = Text(path=stories, tokenizer=Train(vocabulary=320), context=4)
+    source = Text(path=stories, tokenizer=TrainTokenizer(vocabulary=320), context=4)
     rows = source.open()
     monkeypatch.setenv("GDIST_CACHE", str(tmp_path / "other"))
     again = source.open()
@@ -85,7 +85,7 @@ def test_it_learns_the_same_each_time_and_reads_any_text(
 
 def test_it_is_learned_once_for_all_windows(stories: Path, cache: Path) -> None:
     for context in (4, 8):
-        Text(path=stories, tokenizer=Train(vocabulary=300), context=context).open().take(np.arange(2))
+        Text(path=stories, tokenizer=TrainTokenizer(vocabulary=300), context=context).open().take(np.arange(2))
     assert sorted(entry.name.partition("-")[0] for entry in cache.iterdir()) == ["tokenizer", "tokens"]
 
 
@@ -110,18 +110,18 @@ def test_an_untrained_tokenizer_is_said(stories: Path, tmp_path: Path) -> None:
 def test_without_the_package_the_extra_is_named(stories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(DataError, match=r"`tokenizers` is not installed[^$]*pip install 'gdist\[text\]'"):
-        len(Text(path=stories, tokenizer=Train()).open())
+        len(Text(path=stories, tokenizer=TrainTokenizer()).open())
     assert len(Text(path=stories, context=8).open())
 
 
 def test_undecodable_bytes_are_named(stories: Path) -> None:
     (stories / "05.txt").write_bytes(b"caf\xe9 au lait")
     with pytest.raises(DataError, match=r"not UTF-8: byte 0xe9[^$]*05.txt, byte 3"):
-        len(Text(path=stories, tokenizer=Train(vocabulary=300)).open())
+        len(Text(path=stories, tokenizer=TrainTokenizer(vocabulary=300)).open())
 
 
 def test_a_vocabulary_has_room_for_all_bytes() -> None:
     with pytest.raises(JobError, match="vocabulary"):
-        Train(vocabulary=256)
-    described = Text(path="x", tokenizer=Train(vocabulary=300)).describe()["tokenizer"]
+        TrainTokenizer(vocabulary=256)
+    described = Text(path="x", tokenizer=TrainTokenizer(vocabulary=300)).describe()["tokenizer"]
     assert described == {"kind": "bpe", "vocabulary": 300, "end": "<|endoftext|>"}
