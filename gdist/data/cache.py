@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from gdist.durable import sync_file, sync_folder
 from gdist.errors import DataError
@@ -35,45 +36,37 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
-class CannotKeep(DataError):
-    """The cache takes no file."""
+Entry = TypeVar("Entry")
+
+
+class _NoRoom(Exception):
+    """The cache takes no file. ``error``: as the user is told."""
+
+    def __init__(self, error: DataError) -> None:
+        super().__init__(error.what)
+        self.error = error
 
 
 def cached(
     name: str,
     fingerprint: str,
     write: Callable[[Path], None],
+    read: Callable[[Path], Entry | None],
     *,
-    is_whole: Callable[[Path], bool],
     deadline_s: float = DEADLINE_S,
-) -> Path:
-    """The file that ``write(path)`` makes, made now if it is not there, by one of all processes that ask for it.
+) -> Entry:
+    """What ``read(path)`` finds in the file that ``write(path)`` makes, made now if it is not there, by one of all processes
+    that ask for it.
 
     ``fingerprint``: a hash of all that the content depends on. ``write`` gets a path where there is no file yet; what it
-    raises is raised here, in the process that wrote. ``is_whole(path)``: whether a file that is there is as it was written;
-    may raise OSError for one that is not. Open the file soon: one that was not used for ten minutes may go.
-    Raises CannotKeep where the folder cannot be written to or the disk is full, DataError where another process is not done
-    in time.
+    raises is raised here, in the process that wrote. ``read`` looks whether the file is as it was written: None, or an
+    OSError, if it is not. Who maps the file keeps it; else one that was not used for ten minutes may go.
+    Raises DataError where the folder cannot be written to, the disk is full, or another process is not done in time.
     """
-    folder = cache_folder()
-    path = _path(name, fingerprint)
-    if _is_good(path, is_whole):
-        return path
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _lock(path, deadline_s) as locked:
-            if _is_good(path, is_whole):
-                return path
-            if locked:  # whoever wrote here before was killed
-                _remove(folder.glob(f".{path.name}.*{_ASIDE}"))
-            _write(path, write)
-        _make_room(folder, keep=path)
-    except OSError as error:
-        explained = _explained(error, folder)
-        if explained is None:
-            raise
-        raise explained from error
-    return path
+        return _entry(name, fingerprint, write, read, deadline_s)
+    except _NoRoom as found:
+        raise found.error from found.__cause__
 
 
 def kept(name: str, fingerprint: str, make: Callable[[], bytes], *, deadline_s: float = DEADLINE_S) -> bytes:
@@ -82,27 +75,21 @@ def kept(name: str, fingerprint: str, make: Callable[[], bytes], *, deadline_s: 
     Where the cache takes no file, it is made each time. Raises what ``make`` raises, and DataError where another process is
     not done in time.
     """
-    found = look_up(name, fingerprint)
-    if found is not None:
-        return found
     made: list[bytes] = []
 
     def write(path: Path) -> None:
         made[:] = [make()]
         path.write_bytes(hashlib.sha256(made[0]).digest() + made[0])
 
-    with suppress(CannotKeep):
-        path = cached(name, fingerprint, write, is_whole=lambda path: _content(path) is not None, deadline_s=deadline_s)
-        found = _content(path) if not made else None  # another process made it
-    if found is None:
-        found = made[0] if made else make()
-    return found
+    try:
+        return _entry(name, fingerprint, write, _content, deadline_s)
+    except _NoRoom:
+        return made[0] if made else make()
 
 
 def look_up(name: str, fingerprint: str) -> bytes | None:
     """The content that was kept, if it is there and whole; for what one process cannot make by itself."""
-    path = _path(name, fingerprint)
-    return _content(path) if _is_there(path) else None
+    return _found(_path(name, fingerprint), _content)
 
 
 def cache_folder() -> Path:
@@ -117,21 +104,48 @@ def _path(name: str, fingerprint: str) -> Path:
     return cache_folder() / f"{name}-{fingerprint}{_ENTRY}"
 
 
-def _content(path: Path) -> bytes | None:
-    """Of an entry of ``kept``; None if it cannot be read or is not what was written."""
+def _entry(
+    name: str, fingerprint: str, write: Callable[[Path], None], read: Callable[[Path], Entry | None], deadline_s: float
+) -> Entry:
+    folder, path = cache_folder(), _path(name, fingerprint)
+    found = _found(path, read)
+    if found is not None:
+        return found
     try:
-        stored = path.read_bytes()
-    except OSError:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _lock(path, deadline_s) as locked:
+            found = _found(path, read)
+            if found is not None:
+                return found
+            if locked:  # whoever wrote here before was killed
+                _remove(folder.glob(f".{path.name}.*{_ASIDE}"))
+            _write(path, write)
+            found = _found(path, read)
+        _make_room(folder, keep=path)
+    except OSError as error:
+        explained = _explained(error, folder)
+        if explained is None:
+            raise
+        raise _NoRoom(explained) from error
+    if found is None:
+        what, help = "a file of the cache cannot be read as it was written", "is the disk sound? Set GDIST_CACHE to another one"
+        raise _NoRoom(DataError(what, where=str(path), help=help))
+    return found
+
+
+def _found(path: Path, read: Callable[[Path], Entry | None]) -> Entry | None:
+    """None where there is no file, or not a whole one."""
+    try:
+        return read(path) if _is_there(path) else None
+    except OSError:  # removed meanwhile, or not ours to read
         return None
+
+
+def _content(path: Path) -> bytes | None:
+    """Of an entry of ``kept``."""
+    stored = path.read_bytes()
     content = stored[_SUM_BYTES:]
     return content if hashlib.sha256(content).digest() == stored[:_SUM_BYTES] else None
-
-
-def _is_good(path: Path, is_whole: Callable[[Path], bool]) -> bool:
-    try:
-        return _is_there(path) and is_whole(path)
-    except OSError:
-        return False
 
 
 def _is_there(path: Path) -> bool:
@@ -228,7 +242,7 @@ def _remove(paths: Iterator[Path] | list[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _explained(error: OSError, folder: Path) -> CannotKeep | None:
+def _explained(error: OSError, folder: Path) -> DataError | None:
     """The error of a folder that takes no file; None for another file's error."""
     if error.filename is not None:
         file = Path(os.fsdecode(error.filename))
@@ -241,4 +255,4 @@ def _explained(error: OSError, folder: Path) -> CannotKeep | None:
     else:
         return None
     help = "set GDIST_CACHE to a folder that has room and can be written to"
-    return CannotKeep(what, where=str(folder), note=error.strerror, help=help)
+    return DataError(what, where=str(folder), note=error.strerror, help=help)

@@ -34,11 +34,11 @@ def write(path):
             if (folder / "hold").exists():
                 (folder / "held").touch()
                 time.sleep(60)
-print(cached("pids", "abc", write, is_whole=lambda path: True).read_text(), end="")
+print(cached("pids", "abc", write, Path.read_text), end="")
 """
 
 
-cached = partial(checked, is_whole=lambda path: True)
+cached = partial(checked, read=lambda path: path)
 
 
 @pytest.fixture(autouse=True)
@@ -205,12 +205,22 @@ def test_a_large_entry_is_made_again_when_its_own_check_says_so(folder: Path) ->
     def write(path: Path) -> None:
         path.write_bytes(b"whole")
 
-    def is_whole(path: Path) -> bool:
-        return path.read_bytes() == b"whole"
+    def read(path: Path) -> bytes | None:
+        content = path.read_bytes()
+        return content if content == b"whole" else None
 
-    entry = checked("tokens", "aa", write, is_whole=is_whole)
-    entry.write_bytes(b"hole")
-    assert checked("tokens", "aa", write, is_whole=is_whole).read_bytes() == b"whole"
+    for damaged in (b"whole", b"hole", None):
+        if damaged is not None:
+            folder.mkdir(exist_ok=True)
+            (folder / "tokens-aa.cached").write_bytes(damaged)
+        else:
+            (folder / "tokens-aa.cached").unlink()
+        assert checked("tokens", "aa", write, read) == b"whole"
+
+
+def test_a_disk_that_gives_back_something_else_is_said(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be read as it was written[^$]*t-aa[^$]*is the disk sound"):
+        checked("t", "aa", lambda path: path.write_bytes(b"x") and None, lambda path: None)
 
 
 def test_what_there_is_no_room_to_keep_is_made_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,12 +242,12 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 print(kept("split", "aa", lambda: bytes(1000)) == bytes(1000))
 try:
-    cached("tokens", "aa", lambda path: path.write_bytes(bytes(1000)), is_whole=lambda path: True)
+    cached("tokens", "aa", lambda path: path.write_bytes(bytes(1000)), lambda path: path)
 except Exception as error:
     print(type(error).__name__, str(error).splitlines()[0])
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
-    assert out.splitlines() == ["True", "CannotKeep the disk of the cache is full"]
+    assert out.splitlines() == ["True", "DataError the disk of the cache is full"]
     assert names(folder) == []
 
 

@@ -1,6 +1,8 @@
 """Arrow IPC files (Feather V2 is the same): record batches are the row groups, compressed or not.
 
-A local file is memory-mapped: what is not compressed is used where it lies, without a copy. The stream format, which some
+A local file is memory-mapped: what is not compressed is used where it lies, without a copy. A file that was cut or written
+again is refused at the next record batch; if it is cut in the very moment in which one is read, the system ends the process
+(SIGBUS), so replace such files by renaming, never in place, while they are in use. The stream format, which some
 libraries write under the same ending, has no index: one look at each message's header makes it.
 """
 
