@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from gdist.data.arena import Arena
 from gdist.data.batch import Batch
-from gdist.data.columns import TensorPlan, choose_all, plan_tensors
+from gdist.data.columns import TensorPlan, choose, choose_all, plan_tensors
 from gdist.data.decode import Decoder
 from gdist.data.facts import DataFacts, facts_of
 from gdist.data.formats.file_set import common_schema
+from gdist.data.formats.not_numbers import refuse_words
 from gdist.data.learned.learned import Learned
 from gdist.data.learned.recipe import Recipe
 from gdist.data.loader import Loader
@@ -68,6 +69,8 @@ class TableRows(Rows):
         used = choose_all(first.schema.names, **chosen)
         columns = list(dict.fromkeys(column for of_tensor in used.values() for column in of_tensor))
         self.schema = common_schema(self.groups.readers, columns)
+        named = choose(source.categories, columns, where=first.file.shown, role="categories") if source.categories else []
+        refuse_words(self.groups.readers, [name for name in columns if name not in (*named, *used.get("target", ()))])
         self.recipe = Recipe.of(
             self.schema, **chosen, scale=source.scale, fill=source.fill, indicators=source.indicators,
             categories=source.categories,

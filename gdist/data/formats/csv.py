@@ -13,6 +13,7 @@ from gdist.data.formats.options import CsvOptions
 from gdist.data.formats.text import TextReader
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.csv
 
@@ -63,6 +64,17 @@ class CsvReader(TextReader):
 
     def guesses(self, kind: pa.DataType) -> bool:
         return not of_columns.is_text(kind)
+
+    def texts(self, group: int, column: str) -> tuple[pa.Array, np.ndarray]:
+        import numpy as np
+        import pyarrow.compute as pc
+
+        read = self.read(group, [column], skip_bad=True)
+        values = read.table.column(0).combine_chunks()
+        places = np.arange(len(values)) if read.rows is None else read.rows
+        if self.options.decimal == ",":
+            values = pc.replace_substring(values, ",", ".")
+        return values.drop_null(), places[values.is_valid().to_numpy(zero_copy_only=False)]
 
     def _parse(self, data: bytes, columns: Sequence[str]) -> pa.Table:
         if self.options.encoding != "utf-8":

@@ -19,6 +19,7 @@ from gdist.data.formats.text_marks import text_start
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from gdist.data.storage import StoredFile
@@ -96,6 +97,23 @@ class JsonLinesReader(TextReader):
         import pyarrow as pa
 
         return bool(pa.types.is_temporal(kind) or pa.types.is_null(kind))
+
+    def texts(self, group: int, column: str) -> tuple[pa.Array, np.ndarray]:
+        """Numbers too, as they are written."""
+        import numpy as np
+        import pyarrow as pa
+
+        data = self._block(group)
+        records = find_records(data, JSON)
+        found: dict[int, str] = {}
+        for row, (start, end) in enumerate(zip(records.starts.tolist(), records.ends.tolist(), strict=True)):
+            try:
+                value = json.loads(data[start:end])[column]
+            except (ValueError, RecursionError, KeyError, TypeError):
+                continue
+            if value is not None:
+                found[row] = value if isinstance(value, str) else json.dumps(value)
+        return pa.array(found.values(), pa.string()), np.fromiter(found, np.int64, len(found))
 
     def _parse(self, data: bytes, columns: Sequence[str]) -> pa.Table:
         import pyarrow as pa

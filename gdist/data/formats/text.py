@@ -46,6 +46,20 @@ class TextReader(Reader):
                 return Read(table)
         return self._without_bad(data, group, columns, skip_bad=skip_bad)
 
+    @abstractmethod
+    def texts(self, group: int, column: str) -> tuple[pa.Array, np.ndarray]:
+        """A column's values as text, without those that are missing or in bad records; and the row in the group of each."""
+
+    def place_of_row(self, group: int, row: int) -> str:
+        """Where a row of a group is, for a message."""
+        data = self._block(group)
+        return self._place(group, row, data[: find_records(data, self._dialect).starts[row]])
+
+    def _place(self, group: int, row: int, before: bytes) -> str:
+        """``before``: what stands before the row in its block."""
+        line = self._blocks.first_line(group) + find_records(before, self._dialect).lines
+        return f"{self.file.shown}, line {line} (row {self.groups[group].first_row + row})"
+
     def _block(self, group: int) -> bytes:
         offset, size = self._blocks.span(group)
         with self.file.open() as source:
@@ -71,8 +85,7 @@ class TextReader(Reader):
             is_open = not records.closed and row == len(records.starts) - 1
             what, mend = self._open_quote() if is_open else self._explain(record, columns)
             if not skip_bad:
-                line = self._blocks.first_line(group) + find_records(data[: records.starts[row]], self._dialect).lines
-                where = f"{self.file.shown}, line {line} (row {self.groups[group].first_row + row})"
+                where = self._place(group, row, data[: records.starts[row]])
                 raise DataError(what, where=where, note=f"it reads: {_shown(record)}", help=mend)
             bad[row] = what
         kept = np.ones(len(records.starts), np.bool_)
