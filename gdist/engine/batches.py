@@ -22,14 +22,25 @@ _TRANSFORM = -2  # takes the place of a phase: the same numbers in all phases of
 
 class Batches:
     """``load(epoch, start, stop)``: the samples at these positions. ``several``: whether a step has more than one phase,
-    which then see the same batches; they are loaded once."""
+    which then see the same batches; they are loaded once. ``least_rows``: a pass of which bad rows leave fewer (batch norm
+    cannot normalize one) counts the rest as bad, too."""
 
-    def __init__(self, load: Load, *, transform: Transform | None, seed: int, device: torch.device, several: bool) -> None:
+    def __init__(
+        self,
+        load: Load,
+        *,
+        transform: Transform | None,
+        seed: int,
+        device: torch.device,
+        several: bool,
+        least_rows: int = 1,
+    ) -> None:
         self._load = load
         self._transform = transform
         self._seed = seed
         self._rng = Generator(device=device)
         self._several = several
+        self._least_rows = least_rows
         self._kept: dict[Span, Batch] = {}  # of the step under way
         self._step = -1
         self.taken: Span | None = None  # epoch and positions of the pass that was loaded last
@@ -57,6 +68,14 @@ class Batches:
                 yield cut.epoch, cut.bounds[i], cut.bounds[i + 1]
 
     def _make(self, cut: Cut, share: Pass) -> Batch:
+        batch = self._read(cut, share)
+        if batch.bad and batch.rows < self._least_rows:
+            stamp, bad = batch.stamp, batch.bad + batch.rows
+            batch = batch.slice(0, 0)
+            batch.stamp, batch.bad = stamp, bad
+        return batch
+
+    def _read(self, cut: Cut, share: Pass) -> Batch:
         read = [self._load(*span) for span in self.spans(cut, share)]
         if self._transform is None:
             return read[0]

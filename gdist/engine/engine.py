@@ -78,7 +78,9 @@ class Engine:
         self.plan = plan
         self.collective: Collective | None = None
         self._parts = parts
-        self.batches = Batches(load, transform=transform, seed=seed, device=device, several=len(parts) > 1)
+        self.batches = Batches(
+            load, transform=transform, seed=seed, device=device, several=len(parts) > 1, least_rows=plan.least_rows
+        )
         self._precision = precision
         self._streams = Streams(seed, device)
         self._seed = seed
