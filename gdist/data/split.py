@@ -142,7 +142,11 @@ def divide(rows: Rows, split: Split | None, *, seed: int) -> Parts:
         name, content = split.reads, rows.content_key()
 
         def find() -> tuple[np.ndarray, list[str]]:
-            return by_column_s_values(rows.read_column(name), n, split, seed=seed)
+            try:
+                return by_column_s_values(rows.read_column(name), n, split, seed=seed)
+            except DataError as error:
+                error.where = error.where or _files(rows)
+                raise
 
         if content is None:
             bits, said = find()
@@ -154,6 +158,11 @@ def divide(rows: Rows, split: Split | None, *, seed: int) -> Parts:
     if not len(train):
         raise DataError("no row is left to train on", where=f"split by column `{split.reads}`", help="hold less out")
     return Parts(train, validation if len(validation) else None, test if len(test) else None, tuple(said))
+
+
+def _files(rows: Rows) -> str | None:
+    files = [str(file["path"]) for file in rows.files()]
+    return f"{files[0]} and {len(files) - 1} more" if len(files) > 1 else files[0] if files else None
 
 
 def _stored(bits: np.ndarray, said: list[str]) -> bytes:

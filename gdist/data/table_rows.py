@@ -80,7 +80,8 @@ class TableRows(Rows):
         self.learned = learned if learned is not None or not self.recipe.empty else Learned.nothing(self.recipe)
         if not len(self):
             where = ", ".join(reader.file.shown for reader in self.groups.readers[:3])
-            raise DataError("the data is empty: no file has a row", where=where)
+            help = "write rows into it, or name another file, a folder or a glob as the path"
+            raise DataError("the data is empty: no file has a row", where=where, help=help)
         self._floats = floats
         self._budget = budget or int(source.memory)
         row_bytes = sum(plan.row_bytes for plan in self.plans) + _BOOKKEEPING

@@ -125,6 +125,7 @@ def test_a_split_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Pa
     with pytest.raises(DataError, match="no row has 'valid' in column `part`") as caught:
         divide(rows, Split(column="part", validation="valid"), seed=0)
     assert caught.value.help == "its values: 'test', 'train', 'val'"
+    assert caught.value.where == f"{tmp_path / 'a.parquet'} and 1 more"
 
 
 @pytest.mark.parametrize("source", [Parquet, Arrow, CSV])

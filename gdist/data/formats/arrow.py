@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gdist.data.formats.arrow_messages import Message, in_file, in_stream
 from gdist.data.formats.format import Group, Read, Reader, damaged, reason
+from gdist.data.formats.guess import mend
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def open_reader(file: StoredFile, *, options: None = None) -> ArrowReader:
             "not a whole Arrow file: it is truncated, or of another format",
             where=file.shown,
             note=reason(error),
-            help="write it again; a writer that is still at work should write aside and rename",
+            help=mend(file, format="arrow"),
         ) from error
 
 
@@ -117,4 +118,5 @@ def _not_arrow(mark: bytes, file: StoredFile) -> DataError:
     if mark.startswith(_FEATHER_1_MARK):
         return DataError("Feather in its first version, which is another format", where=file.shown, help="write it again as V2")
     what = "an empty file is not an Arrow file" if not file.size else "not an Arrow file"
-    return DataError(what, where=file.shown, note=f"it begins with {mark!r}", help="is it of another format?")
+    help = mend(file, format="arrow", otherwise="is it of another format?")
+    return DataError(what, where=file.shown, note=f"it begins with {mark!r}", help=help)

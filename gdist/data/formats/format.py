@@ -7,7 +7,6 @@ is a DataError that names file, row group, row, column and the mend, never a lib
 from __future__ import annotations
 
 import copy
-import difflib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gdist.data.formats.hive import hive_column, hive_schema
 from gdist.data.formats.kinds import is_text
+from gdist.description import nearest
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gdist.data.storage import StoredFile
+
+_LISTED = 12  # columns in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,11 @@ class Reader(ABC):
         """
         for name in columns:
             if name not in self.schema.names:
-                close = difflib.get_close_matches(name, self.schema.names, n=1)
-                mend = f"did you mean `{close[0]}`?" if close else f"columns: {', '.join(self.schema.names[:12])}"
-                raise DataError(f"no column `{name}`", where=self.file.shown, help=mend)
+                names = self.schema.names
+                near = nearest(name, names)
+                listed = ", ".join(f"`{each}`" for each in names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
+                mend = f"did you mean `{near}`?" if near else None
+                raise DataError(f"no column `{name}`", where=self.file.shown, note=f"columns: {listed}", help=mend)
         stored = [name for name in columns if name in self.stored.names]
         read = self._read(group, stored, skip_bad=skip_bad) if stored else Read(_rows_alone(self.groups[group].rows))
         for each in self.hive:

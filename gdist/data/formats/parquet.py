@@ -10,6 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from gdist.data.formats.format import Group, Read, Reader, damaged, reason
+from gdist.data.formats.guess import mend
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def open_reader(file: StoredFile, *, options: None = None) -> ParquetReader:
             "not a whole Parquet file: it is truncated, or of another format",
             where=file.shown,
             note=reason(error),
-            help="write it again; a writer that is still at work should write aside and rename",
+            help=mend(file, format="parquet"),
         ) from error
 
 

@@ -34,7 +34,7 @@ _DENIED = Cause(
 )
 GONE = Cause("a data file is gone", help="it was there when the data was looked up")
 _CHANGED = Cause("a data file has changed since it was found", help="begin anew; files must stay as they are during a run")
-_NO_BUCKET = Cause("no such bucket")
+_NO_BUCKET = Cause("no such bucket", help="check its name, its region and the endpoint: storage={'region': ..}")
 _OTHER_REGION = Cause("the bucket is in another region", help="name it: storage={'region': ..}")
 _REFUSED = Cause("the storage refuses the request", help="check the bucket's name and its region")
 _UNTRUSTED = Cause("the storage's certificate is not trusted", help="name its authority: storage={'tls_ca_file_path': ..}")

@@ -17,6 +17,8 @@ def missing(place: Place, path: str) -> DataError:
         gone, help = path, None  # names may be kept from who may read what they name
     bucket = place.has_buckets and "/" not in gone
     note = f"the folder {place.shown(gone)} does not exist" if gone != path and not bucket else None
+    if bucket:
+        help = help or "check its name, and the region, endpoint and credentials (of the environment, or in `storage`)"
     return DataError(
         "no such bucket" if bucket else "no such data file or folder", where=place.seen(path), note=note, help=help
     )

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdist.data.formats.file_set import FORMATS, suffixes
+from gdist.data.formats.guess import guess
 from gdist.errors import DataError
 
 if TYPE_CHECKING:
     from gdist.data.storage import StoredFile
 
 TEXT = ".txt"
-_MARKS = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow", b"{": "json_lines"}
 
 
 def find(path: str | Path | tuple[str | Path, ...], *, storage: dict[str, Any] | None = None) -> list[StoredFile]:
@@ -27,7 +27,7 @@ def find(path: str | Path | tuple[str | Path, ...], *, storage: dict[str, Any] |
 
 def format_of(files: Sequence[StoredFile]) -> str:
     """One of ``FORMATS``, or ``text``. Raises DataError for files of several formats."""
-    found = Counter(_by_name(file) or _by_content(file) for file in files)
+    found = Counter(_by_name(file) or guess(file) or "csv" for file in files)
     if len(found) > 1:
         listed = ", ".join(f"{count} of {format.replace('_', ' ')}" for format, count in found.most_common())
         help = f"name those of one, such as a glob, or say --format {found.most_common()[0][0]}"
@@ -40,12 +40,6 @@ def _by_name(file: StoredFile) -> str | None:
     if name.endswith(TEXT):
         return "text"
     return next((format for format in FORMATS if name.endswith(suffixes(format))), None)
-
-
-def _by_content(file: StoredFile) -> str:
-    with file.open() as source:
-        head = source.read_at(16, 0)
-    return next((format for mark, format in _MARKS.items() if head.startswith(mark)), "csv")
 
 
 def _listed(files: Sequence[StoredFile]) -> str:

@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from gdist.data.formats.guess import SOURCES
 from gdist.data.survey.suggest import SIDES, Suggestion
 from gdist.data.survey.summary import Summary
 
-_SOURCES = {"parquet": "Parquet", "arrow": "Arrow", "csv": "CSV", "json_lines": "JSONLines"}
 _ROLES = ("number", "class", "scale", "categorical")  # of columns that can stand side by side in the features
 
 
@@ -39,7 +39,7 @@ def data_line(
     if image is None and any(columns[name].nulls or columns[name].nans for name in used):
         parts.append(f"fill={_fill(used, columns, roles)}")
     parts += [f"{name}={_python(value)}" for name, value in given.items()]
-    return f"data={_SOURCES[format]}({', '.join(parts)})"
+    return f"data={SOURCES[format]}({', '.join(parts)})"
 
 
 def split_line(columns: Mapping[str, Summary], roles: Mapping[str, Suggestion]) -> str | None:

@@ -138,6 +138,23 @@ def test_what_is_no_parquet_file_says_so(tmp_path: Path, content: bytes) -> None
     assert caught.value.note
 
 
+@pytest.mark.parametrize(
+    ("content", "help"),
+    [
+        (b"a,b\n1,2\n", "its first bytes are those of another format: CSV(path=...)"),
+        (b'{"a": 1}\n', "its first bytes are those of another format: JSONLines(path=...)"),
+        (b"ARROW1\0\0", "its first bytes are those of another format: Arrow(path=...)"),
+        (b"PAR1", "write it again; a writer that is still at work should write aside and rename"),
+        (b"words", "write it again; a writer that is still at work should write aside and rename"),
+    ],
+)
+def test_a_file_of_another_format_is_told_by_its_first_bytes(tmp_path: Path, content: bytes, help: str) -> None:
+    (tmp_path / "a.parquet").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        parquet.open_reader(stored(tmp_path / "a.parquet"), options=None)
+    assert caught.value.help == help
+
+
 def test_a_file_cut_or_damaged_anywhere_is_a_data_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", rows=40, group=15, write_page_checksum=True)
     cut, changed = survives_every_cut(path, parquet)
@@ -159,4 +176,5 @@ def test_a_missing_column_names_the_nearest(tmp_path: Path) -> None:
     reader = parquet.open_reader(stored(write(tmp_path / "a.parquet", rows=3)), options=None)
     with pytest.raises(DataError, match="no column `words`") as caught:
         reader.read(0, ["words"])
+    assert (caught.value.note or "").startswith("columns: `")
     assert caught.value.help == "did you mean `word`?"
