@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gdist.data.columns import TensorPlan
+from gdist.data.learned.gaps import extremes
 from gdist.data.learned.learned import Learned
+from gdist.data.learned.place import row_number
 from gdist.data.learned.values import flatten, whole
 from gdist.errors import DataError
 
@@ -60,6 +62,8 @@ class Decoder:
     def _decode(
         self, table: pa.Table, out: Mapping[str, np.ndarray], bad: np.ndarray, *, where: str, first_row: int | np.ndarray
     ) -> None:
+        import numpy as np
+
         for plan in self._plans:
             if plan.image:
                 self._images(plan, table, out[plan.name], bad, where=where, first_row=first_row)
@@ -75,11 +79,45 @@ class Decoder:
                 missing[name] = converted.missing
                 if converted.bad is not None:
                     bad |= converted.bad
+                if self._affine[plan.name] is None:
+                    self._check_range(plan, name, parts[-1], bad, where=where, first_row=first_row)
             for name in plan.indicators:
                 parts.append(_indicator(missing[name], rows=table.num_rows))
             for values in parts:
                 _check_fit(plan, values, out[plan.name].dtype, bad, where=where)
-            _write(out[plan.name], parts, self._affine[plan.name])
+            with np.errstate(over="ignore", invalid="ignore"):  # of bad rows alone: all others have been looked at
+                _write(out[plan.name], parts, self._affine[plan.name])
+
+    def _check_range(
+        self,
+        plan: TensorPlan,
+        name: str,
+        values: np.ndarray,
+        bad: np.ndarray,
+        *,
+        where: str,
+        first_row: int | np.ndarray,
+    ) -> None:
+        """A finite number must stay finite in a narrower float."""
+        import numpy as np
+
+        kind = np.dtype(plan.dtype)
+        if kind.kind != "f" or values.dtype.kind != "f" or values.dtype.itemsize <= kind.itemsize or not values.size:
+            return
+        most = float(np.finfo(kind).max)
+        least, greatest = extremes(values.reshape(-1))
+        if -most <= least and greatest <= most:
+            return
+        large = (np.abs(values) > most).any(axis=1) & ~bad
+        if self._skip_bad:
+            bad |= large
+        elif large.any():
+            row = row_number(first_row, int(large.argmax()))
+            raise DataError(
+                f"column `{name}` has a value that {plan.dtype} cannot hold, in row {row}",
+                where=where,
+                help=f"widen it: dtypes={{{plan.name!r}: 'float64'}} with precision='fp64'; or mend it at its source",
+            )
 
     def _images(
         self, plan: TensorPlan, table: pa.Table, out: np.ndarray, bad: np.ndarray, *, where: str, first_row: int | np.ndarray

@@ -89,6 +89,7 @@ def hinge(outputs: Tensor, target: Tensor) -> Tensor:
 
 LOSSES: dict[str, Criterion] = {f.__name__: f for f in (mse, mae, huber, cross_entropy, binary_cross_entropy, hinge)}
 NAMES = tuple(LOSSES)
+_LEAVING_OUT = "to leave rows out: a loss that returns Loss(mean, weight=rows used)"
 
 
 def named(name: str) -> Criterion:
@@ -136,13 +137,19 @@ def _class_without_output(outputs: Tensor, classes: Tensor) -> DataError:
     count = outputs.shape[-1]
     places = ((classes < 0) | (classes >= count)).nonzero()
     wrong = classes[places]
-    example = int(wrong[0]) if len(wrong) else "?"
+    example = int(wrong[0]) if len(wrong) else 0
     return DataError(
-        f"the target has class {example}, and the model has outputs for classes 0 to {count - 1}",
+        f"the target has class {example if len(wrong) else '?'}, and the model has outputs for classes 0 to {count - 1}",
         sample=int(places[0]) * len(outputs) // len(classes) if len(wrong) else None,
         note=f"{len(wrong)} of {len(classes)} rows of this micro-batch",
-        help="give the model an output for each class; to leave rows out: a loss that returns Loss(mean, weight=rows used)",
+        help=_ignoring(example) if len(wrong) and example < 0 else f"give the model an output for each class; {_LEAVING_OUT}",
     )
+
+
+def _ignoring(number: int) -> str:
+    """torch's own loss passes over -100 by default, in silence."""
+    code = "Loss(cross_entropy(model(batch.features)[k], batch.target[k]), weight=k.sum())"
+    return f"torch's ignore_index is a loss here: def loss(model, batch): k = batch.target != {number}; return {code}"
 
 
 def _without_ones(tensor: Tensor) -> list[int]:

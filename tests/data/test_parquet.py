@@ -276,3 +276,14 @@ def test_reading_does_not_import_pandas(table: Path) -> None:
     script += "; print('pandas' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script, str(table)], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
+
+
+def test_a_number_that_a_narrower_float_cannot_hold_is_an_error_or_a_bad_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", x=[1.0, 2.0, 3.0, 4.0, 1e300, 5.0], y=[0.0] * 6)
+    rows = Parquet(path=path, features="x", target="y").open().cast(torch.float32)
+    with pytest.raises(DataError, match="column `x` has a value that float32 cannot hold, in row 4"):
+        everything(rows)
+    skipping = Parquet(path=path, features="x", target="y", on_bad_rows="skip").open().cast(torch.float32)
+    batch = everything(skipping)
+    assert (batch.features.view(-1).tolist(), batch.bad) == ([1, 2, 3, 4, 5], 1)
+    assert everything(Parquet(path=path, features="x", target="y").open()).features[4].item() == 1e300

@@ -15,8 +15,8 @@ _WORDS = {
     "infinite": ("infinite value", "infinite values"),
 }
 _MENDS = {
-    "missing": "fill them, as in fill={{{name!r}: 'median'}}, or leave those rows out: fill={{{name!r}: 'drop'}}",
-    "nan": "fill them, as in fill={{{name!r}: 'median'}}, or leave those rows out: fill={{{name!r}: 'drop'}}",
+    "missing": "leave those rows out: fill={{{name!r}: 'drop'}}; if it is no target, fill them: fill={{{name!r}: 'median'}}",
+    "nan": "leave those rows out: fill={{{name!r}: 'drop'}}; if it is no target, fill them: fill={{{name!r}: 'median'}}",
     "infinite": "mend them at their source; on_bad_rows='skip' leaves those rows out",
 }
 
