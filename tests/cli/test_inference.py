@@ -24,7 +24,7 @@ INTERRUPTED = TINY.replace("nn.Dropout(0.1)", "Interrupting()").replace(
     def forward(self, x):
         for _ in range({"once": 1, "twice": 2}.get(os.environ["DO"], 0) * (not self.training and not self.done)):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.3)
+            time.sleep(0.8)  # longer than a round, after which a wish to end is heard
         self.done = self.done or not self.training
         return x
 
