@@ -63,12 +63,14 @@ def _check(order: Order, *, as_json: bool, as_plan: bool) -> dict[str, Any]:
 
 def _print_fields(others: list[str], overrides: tuple[str, ...]) -> int:
     """``others``: a job file, a part (``optimizer``), both, or neither."""
+    from gdist.data.split import Split
     from gdist.description import Description, unknown
     from gdist.display.fields import field_lines
     from gdist.job import Clip, Job
 
     files, parts = [w for w in others if w.endswith(".py")], [w for w in others if not w.endswith(".py")]
-    kinds: dict[str, Any] = {name: field.default for name, field in Job.model_fields.items()} | {"clip": Clip(norm=1)}
+    kinds: dict[str, Any] = {name: field.default for name, field in Job.model_fields.items()}
+    kinds |= {"validation": Split(share=0.1), "clip": Clip(norm=1)}
     if files:
         from gdist.job.load import load_job
 

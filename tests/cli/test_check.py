@@ -52,6 +52,13 @@ def test_fields_are_those_of_the_part_as_the_job_has_it(gdist: Gdist, tmp_path: 
     assert "amsgrad" not in ended.stdout
 
 
+def test_fields_of_a_split_are_those_of_validation(gdist: Gdist, tmp_path: Path) -> None:
+    ended = gdist("check", "--fields", "validation", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "  validation.share   (default None)\n" in ended.stdout
+    assert "  validation.column   (default None)\n" in ended.stdout
+
+
 def test_fields_need_no_job_and_fit_80_columns(gdist: Gdist, tmp_path: Path) -> None:
     ended = gdist("check", "--fields", cwd=tmp_path)
     assert ended.returncode == 0

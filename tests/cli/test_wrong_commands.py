@@ -68,7 +68,7 @@ help: leave one of the two out
     "check --fields optimizr": """\
 error: unknown part `optimizr`
   --> command line: --fields optimizr
-help: did you mean `optimizer`? parts with fields: optimizer, schedule, clip, stop
+help: did you mean `optimizer`? parts with fields: validation, optimizer, schedule, clip, stop
 """,
     "resume tiny": """\
 error: no run `tiny`

@@ -79,6 +79,7 @@ def test_a_class_without_an_output_is_named(name: str, wrong: int) -> None:
         named(name)(torch.randn(3, 4), torch.tensor([0, wrong, 3]))
     assert caught.value.what == f"the target has class {wrong}, and the model has outputs for classes 0 to 3"
     assert caught.value.note == "1 of 3 rows of this micro-batch"
+    assert ("ignore_index" in (caught.value.help or "")) == (wrong < 0)
 
 
 def test_labels_of_minus_one_are_no_labels_of_binary_cross_entropy() -> None:

@@ -157,3 +157,16 @@ def test_half_precision_outputs_are_measured_in_double() -> None:
     halves = outputs.bfloat16()
     found = measured_whole(["accuracy"], halves, target)["accuracy"]
     assert found == pytest.approx(float(np.mean((halves.argmax(1) == target).numpy())), abs=1e-6)
+
+
+def test_torchs_deterministic_mode_is_as_fast_and_stays_on() -> None:
+    """torchmetrics would compare each value with each bin: gigabytes for 256 rows of 100 classes."""
+    outputs, target = torch.randn(256, 100), torch.arange(256) % 100
+    expected = measured(["auroc"], outputs, target)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        assert measured(["auroc"], outputs, target) == expected
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
