@@ -263,7 +263,9 @@ def _bounds(metadata: Sequence[Any]) -> str:
 
 
 def _plural(kind: Any) -> str:
-    return {str: "names", int: "whole numbers", float: "numbers"}.get(kind, getattr(kind, "__name__", "values") + "s")
+    return {str: "names", int: "whole numbers", float: "numbers"}.get(
+        kind, f"{kind.__name__}s" if hasattr(kind, "__name__") else "values"
+    )
 
 
 def shown(value: Any) -> str:

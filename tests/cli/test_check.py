@@ -57,6 +57,7 @@ def test_fields_of_a_split_are_those_of_validation(gdist: Gdist, tmp_path: Path)
     assert ended.returncode == 0, ended.stderr
     assert "  validation.share   (default None)\n" in ended.stdout
     assert "  validation.column   (default None)\n" in ended.stdout
+    assert "a list of values or" in " ".join(ended.stdout.split())
 
 
 def test_fields_need_no_job_and_fit_80_columns(gdist: Gdist, tmp_path: Path) -> None:
