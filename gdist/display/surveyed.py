@@ -158,4 +158,6 @@ def _wrapped(text: str, *, indent: str, then: str) -> Iterator[str]:
 
 
 def _cut(text: str, most: int) -> str:
+    """What would move the cursor or colour the terminal is spelt out: names and values are whatever a file holds."""
+    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[: most + 1])
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -71,7 +71,7 @@ def common_schema(readers: Sequence[Reader], columns: Sequence[str]) -> pa.Schem
 
 
 def _kind(reader: Reader, name: str, first: Reader) -> pa.DataType:
-    if name not in reader.schema.names:
+    if reader.schema.get_field_index(name) < 0:
         close = difflib.get_close_matches(name, reader.schema.names, n=1)
         beside = f", but not in {first.file.shown}" if reader is not first else ""
         mend = f"did you mean `{close[0]}`?" if close and reader is first else "write the files with one schema"

@@ -114,10 +114,10 @@ def _ends(statistics: pq.Statistics) -> tuple[Any, Any]:
 
 def _owners(metadata: pq.FileMetaData, schema: pa.Schema) -> list[int]:
     """For each leaf of the file, the column of the schema that it belongs to: both stand in one order."""
-    owners, owner = [], 0
+    owners, owner, names = [], 0, schema.names  # the schema makes its list of names anew each time
     for leaf in range(metadata.num_columns):
         path = metadata.schema.column(leaf).path
-        while path != schema.names[owner] and not path.startswith(f"{schema.names[owner]}."):
+        while path != names[owner] and not path.startswith(f"{names[owner]}."):
             owner += 1
         owners.append(owner)
     return owners

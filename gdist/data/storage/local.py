@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gdist.data.storage.filesystem import Entry, Filesystem, require_same
+from gdist.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,9 +19,13 @@ class LocalFiles(Filesystem):
 
     def info(self, path: str) -> Entry | None:
         try:
-            return _entry(path, os.stat(path))
+            status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        if not _is_readable(status):
+            what, help = "a pipe, a socket or a device cannot be read at any offset", "write what comes from it to a file first"
+            raise DataError(what, where=path, help=help)
+        return _entry(path, status)
 
     def entries(self, folder: str, *, recursive: bool) -> list[Entry]:
         return list(_walk(folder, recursive, frozenset())) if os.path.isdir(folder) else []
@@ -45,10 +50,14 @@ def _walk(folder: str, recursive: bool, above: frozenset[tuple[int, int]]) -> It
                 status = child.stat()
             except FileNotFoundError:
                 continue
-            entry = _entry(child.path, status)
-            yield entry
+            if _is_readable(status):
+                yield _entry(child.path, status)
             if recursive and stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) not in above:
                 yield from _walk(child.path, recursive, above)
+
+
+def _is_readable(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
 
 
 def _entry(path: str, status: os.stat_result) -> Entry:

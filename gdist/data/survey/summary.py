@@ -79,9 +79,9 @@ def family(kind: pa.DataType) -> Family:
         return "number"
     if is_.is_string(kind) or is_.is_large_string(kind) or is_.is_string_view(kind):
         return "text"
-    if is_.is_binary(kind) or is_.is_large_binary(kind) or is_.is_fixed_size_binary(kind):
+    if is_.is_binary(kind) or is_.is_large_binary(kind) or is_.is_fixed_size_binary(kind) or is_.is_binary_view(kind):
         return "bytes"
-    if is_.is_temporal(kind):
+    if is_.is_temporal(kind) and not (is_.is_duration(kind) or is_.is_interval(kind)):
         return "time"
     if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
         return "numbers" if family(kind.value_type) in ("number", "numbers") else "other"
@@ -98,6 +98,9 @@ def summarize(column: pa.ChunkedArray, *, distinct: bool = True) -> Summary:
     found = Summary(family(column.type), rows=len(column), nulls=column.null_count)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}  # which few of pyarrow's functions take
+    if column.type in views:
+        column = column.cast(views[column.type])
     values = column.drop_null()
     if found.family in ("number", "numbers"):
         if found.family == "numbers":

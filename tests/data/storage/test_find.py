@@ -108,6 +108,15 @@ def test_links_are_followed_but_not_around(data: Path, tmp_path_factory: pytest.
     assert found("more") == ["more/c.parquet", "more/deep/d.PARQUET", "more/link/f.parquet"]
 
 
+def test_a_pipe_is_refused_not_waited_for_and_in_a_folder_passed_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pq")
+    (tmp_path / "a.pq").touch()
+    with pytest.raises(DataError, match=r"a pipe, a socket or a device[^$]*pipe.pq[^$]*to a file first"):
+        find_files(tmp_path / "pipe.pq", suffixes=SUFFIXES)
+    for path in (tmp_path, tmp_path / "*.pq"):
+        assert [Path(file.path).name for file in find_files(path, suffixes=SUFFIXES)] == ["a.pq"]
+
+
 def test_folder_names_below_the_root_are_hive_partitions(tmp_path: Path) -> None:
     for name in ("site=a%2Fb/year=2024/x.parquet", "site=c/year=/x.parquet"):
         (tmp_path / "k=v" / name).parent.mkdir(parents=True)

@@ -55,6 +55,9 @@ def test_distinct_values_are_counted_up_to_a_bound() -> None:
     [
         (pa.array([True, None]), "number"),
         (pa.array(["x", "x"]).dictionary_encode(), "text"),
+        (pa.array(["x", None], pa.string_view()), "text"),
+        (pa.array([b"x", None], pa.binary_view()), "bytes"),
+        (pa.array([1, None], pa.duration("ns")), "other"),
         (pa.array([b"x"]), "bytes"),
         (pa.array([{"bytes": b"x", "path": None}]), "bytes"),
         (pa.array([datetime.date(2024, 1, 2)]), "time"),
