@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdist.durable import sync_file, sync_folder
-from gdist.errors import RunFailed, UsageError
+from gdist.errors import PeerLost, RunFailed, UsageError
 from gdist.run.table_files import KINDS, open_table_file
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class PartWriter:
         self._held_bytes = 0
 
     def add(self, table: pa.Table) -> None:
-        """Raises RunFailed."""
+        """Raises RunFailed; PeerLost where the worker that leads has given up and removed the parts."""
         self._held.append(table)
         self._held_bytes += table.nbytes
         if self._held_bytes >= _HELD_BYTES:
@@ -158,6 +158,8 @@ class PartWriter:
             whole = pa.concat_tables([_filled_up(table, self._schema) for table in self._held])
             self._writer.write_table(whole.combine_chunks())
         except OSError as error:
+            if not self._path.parent.is_dir():
+                raise PeerLost("the worker that leads has given the prediction up") from error
             raise cannot_write(self._path, error) from error
         self._held, self._held_bytes = [], 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 
 import numpy as np
@@ -133,20 +132,6 @@ def test_a_failing_sample_surfaces_where_its_batch_is_taken() -> None:
     with pytest.raises(UserCodeError, match="sample 9 of"):
         feed.take(0, 8, 12)
     feed.close()
-
-
-def test_taking_64_rows_of_64_floats_costs_little() -> None:
-    """About 10 us on an idle core. The thread's own time is counted, so that a busy machine does not matter."""
-    n = 40_000
-    rows = Tensors(features=torch.randn(n, 64), target=torch.zeros(n, dtype=torch.int64)).open()
-    feed = Feed(rows, seed=1)
-    best_s = float("inf")
-    for first in range(0, n - 6_400, 6_400):  # a hundred batches at a time, and the blocks of rows that they need
-        begun = time.thread_time()
-        for start in range(first, first + 6_400, 64):
-            feed.take(0, start, start + 64)
-        best_s = min(best_s, (time.thread_time() - begun) / 100)
-    assert best_s < 25e-6
 
 
 @pytest.mark.gpu
