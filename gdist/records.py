@@ -77,13 +77,21 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Membership:
-    """One member's place in a generation."""
+    """One member's place in a generation. ``rank`` -1: none; it leaves at the boundary at which the others enter this one."""
 
     generation: int
     rank: int
     size: int
     store: tuple[str, int] | None = None  # host and port of the rendezvous store; None for a single member
     run_dir: str | None = None
+    doors: tuple[tuple[str, int], ...] = ()  # by rank: host and port at which each worker listens for its peers
+    secret: str = ""  # of this generation: whoever calls without it is turned away
+    workers: tuple[tuple[int, int], ...] = ()  # (slot, incarnation) by rank
+    source: int | None = None  # the rank whose state counts; None: nobody has any
+    restore: bool = False  # without a source: begin from the newest good checkpoint rather than anew
+    one_host: bool = True
+    reason: str = "start"
+    skip: tuple[tuple[int, int, int], ...] = ()  # micro-batches left out: (step, first, one past the last)
 
 
 @dataclass(kw_only=True)

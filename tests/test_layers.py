@@ -27,8 +27,8 @@ LAYERS = (
     ("engine",),
     ("task",),
     ("job",),
-    ("optim", "schedule", "data", "run"),
-    ("description", "durable", "records"),
+    ("optim", "schedule", "data", "run", "membership"),
+    ("description", "durable", "records", "fault_points"),
     ("errors",),
 )
 DEPTH = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}
@@ -42,6 +42,7 @@ LIGHT_ROOMS = (
     ".display",
     ".engine",
     ".job",
+    ".membership",
     ".optim",
     ".run",
     ".schedule",
