@@ -5,13 +5,23 @@ Events (``events.jsonl``, ``--json``) are dicts with ``event`` (its name), ``tim
     started       run (name), run_dir, job (name), job_file (left out: made in Python), workers, parameters, samples,
                   validation_samples, test_samples, batch_size, micro_batches, steps_per_epoch, total_steps (left out: a stop
                   rule decides), epochs, step (where it begins: 0, or what a resumed run goes on from), resumed (bool)
-    generation    generation, workers, reason
+    generation    generation, workers (how many), members, joined, left (slots), reason, step (the last one taken),
+                  pause_seconds (from the end of that step until the next could begin; left out: the first generation)
     first_step    step, seconds (from the user's command)
     evaluation    what its metric line holds
-    checkpoint    step, name (left out: a regular one), path, bytes, seconds; ``error`` (text) in place of the last three
+    checkpoint    step, name (left out: a regular one), path, bytes, seconds; in place of the last three: error (text), safe_step
+                  (of the newest one that is whole; left out: there is none), again_seconds (until it is tried again)
     skipped_step  step, epoch, why, positions (spans of the epoch's order, [from, to))
     bad_rows      step, epoch, rows (left out of the epoch that ended), examples (the first of them: where, and why)
-    worker_lost   worker, host, cause
+    scale         least, most (workers wanted from now on), reason
+    worker_hired  worker, incarnation (the first is 0), after_seconds (it starts so much later: those before it died)
+    worker_refused  worker, host, why (what differs from the others)
+    leaving       worker, host, reason (SIGTERM, a drained node ...)
+    waiting       what (that is waited for, as words), and nothing goes on meanwhile
+    hung          worker, host, phase, step, seconds (so long), allowed_seconds; it is killed
+    worker_lost   worker, host, cause, step, last_lines (that it printed)
+    poisoned      step, micro_batches ([first, one past the last]), deaths, samples (where they lie), then ("stop" or "skip")
+    controller    workers (slots), seconds; a new controller has taken the run up again, after so long without one
     stopping      step, reason, by ("job": one of its own rules; "wish": somebody asked)
     explained     text (something the user should know once: a changed optimizer starts fresh, a checkpoint was passed over ...)
     finished      what ``result.json`` holds
@@ -25,7 +35,9 @@ A trained run that is evaluated or predicts with is only read: none of this is w
     progress      rows (so far), samples, workers
     finished      status, reason, purpose, run, run_dir, weights, data, rows, bad (rows left out), workers, wall_seconds;
                   evaluate: metrics {loss, metric...}; predict: out, columns
-and ``worker_lost``, ``explained``, ``output``, ``failed`` as above.
+and ``worker_lost``, ``waiting``, ``explained``, ``output``, ``failed`` as above.
+
+``worker`` is a slot, 0, 1, ...: a stable place, in which one process may follow another (its ``incarnation``).
 
 Metric lines (``metrics.jsonl``) have ``kind`` and ``time`` (wall clock):
     step        step, epoch, loss, lr, grad_norm, samples, workers, generation, skipped, seconds {phase: s}, log {name: value}
