@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from gdist.errors import UsageError
 
 Wanted = int | str | tuple[int, int]  # as users write it: 4, "4", "1:8", (1, 8)
 
-_WORDS = re.compile(r"\s*([+-]?\d*)\s*(:?)\s*([+-]?\d*)\s*")
 _MEND = "a number, or least:most such as 1:8"
 
 
@@ -43,21 +41,22 @@ def bounds(wanted: Wanted, *, where: str) -> Bounds:
         raise UsageError(f"there cannot be {min(least, most)} workers", where=where, help="one is the least")
     if least > most:
         raise UsageError(
-            f"at least {least} and at most {most} workers contradict each other", where=where, help=f"the least first: {most}:{least}"
+            f"at least {least} and at most {most} workers contradict each other",
+            where=where,
+            help=f"the least first: {most}:{least}",
         )
     return Bounds(least, most)
 
 
 def _read(text: str, where: str) -> tuple[int, int]:
-    found = _WORDS.fullmatch(text)
-    first, colon, second = found.groups() if found else ("", "", "")
-    if colon and bool(first.strip("+-")) != bool(second.strip("+-")):
-        given, lacks = (first, "most") if first else (second, "least")
-        mend = f"{given}:8, or {given} for just as many" if first else f"1:{given}, or {given} for just as many"
-        raise UsageError(f"`{text}` does not say the {lacks}", where=where, help=mend)
-    if not first.strip("+-") or (colon and not second.strip("+-")):
-        raise UsageError(f"`{text}` is no number of workers", where=where, help=_MEND)
-    return int(first), int(second or first)
+    first, colon, second = (part.strip() for part in text.partition(":"))
+    if colon and bool(first) != bool(second):
+        lacks, whole = ("most", f"{first}:8") if first else ("least", f"1:{second}")
+        raise UsageError(f"`{text}` does not say the {lacks}", where=where, help=f"such as {whole}")
+    try:
+        return int(first), int(second if colon else first)
+    except ValueError:
+        raise UsageError(f"`{text}` is no number of workers", where=where, help=_MEND) from None
 
 
 def _pair(wanted: int | tuple[int, int], where: str) -> tuple[int, int]:
