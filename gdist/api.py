@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gdist.errors import GdistError, UsageError
 from gdist.records import Interrupt, Order, Watch
+from gdist.run.bounds import Wanted, bounds
 
 if TYPE_CHECKING:
     import pyarrow
@@ -70,7 +71,7 @@ class Result:
 def train(
     job: Job | str | Path | None = None,
     *,
-    workers: int | None = None,
+    workers: Wanted | None = None,
     resume: str | Path | None = None,
     address: str | None = None,
     local: bool = False,
@@ -82,9 +83,10 @@ def train(
 ) -> Result:
     """Trains ``job`` (a Job, or a job file's path) and returns how it went.
 
-    ``workers``: None: one per GPU, or a few for the cores. ``resume``: a run to go on with; its own copy of the job file is
-    used, so ``job`` is given only if it was made in Python. ``local``: in this process, without Ray. ``overrides``:
-    ``"epochs=5"``. ``show``: None: live in a terminal, else lines; False: nothing; or a function that takes Updates.
+    ``workers``: so many, a lost one is replaced; ``"1:8"`` or ``(1, 8)``: from one to eight, as there is room; None: one per
+    GPU, or a few for the cores. ``resume``: a run to go on with; its own copy of the job file is used, so ``job`` is given
+    only if it was made in Python. ``local``: in this process, without Ray. ``overrides``: ``"epochs=5"``. ``show``: None: live
+    in a terminal, else lines; False: nothing; or a function that takes Updates.
     Ctrl-C once ends the run with a checkpoint and returns; twice raises KeyboardInterrupt.
     Raises GdistError.
     """
@@ -106,7 +108,7 @@ def train(
 def launch(
     order: Order,
     *,
-    workers: int | None,
+    workers: Wanted | None,
     address: str | None,
     local: bool,
     watch: Watch,
@@ -114,11 +116,16 @@ def launch(
     verbose: bool = False,
 ) -> dict[str, Any]:
     """Does what ``order`` asks here or on Ray; returns the contents of result.json. Raises GdistError, UsageError at once."""
-    if workers is not None and workers < 1:
-        raise UsageError(f"there cannot be {workers} workers", where=f"--workers {workers}", help="one is the least")
+    wanted = bounds(workers) if workers is not None else None
+    if wanted is not None and order.purpose != "train" and wanted.least != wanted.most:
+        raise UsageError(
+            f"{order.purpose} has the same workers until its end",
+            where=f"--workers {wanted}",
+            help=f"as many as there are at most: --workers {wanted.most}",
+        )
     if local:
-        if workers not in (None, 1) or address is not None:
-            given = f"--workers {workers}" if workers not in (None, 1) else f"--address {address}"
+        if (wanted is not None and str(wanted) != "1") or address is not None:
+            given = f"--address {address}" if address is not None else f"--workers {wanted}"
             raise UsageError(f"--local is one process of this machine: {given} cannot act", help="leave one of the two out")
         from gdist.worker.local import train_local
 
@@ -128,7 +135,7 @@ def launch(
 
     try:
         found: dict[str, Any] = train_on_ray(
-            order, workers=workers, address=address, watch=watch, interrupt=interrupt, verbose=verbose
+            order, workers=wanted.most if wanted else None, address=address, watch=watch, interrupt=interrupt, verbose=verbose
         )
         return found
     finally:
@@ -190,7 +197,7 @@ def audit(run: str | Path, *, job: Job | None = None, runs: str | Path = "runs")
 
 
 def watched(
-    order: Order, *, workers: int | None, address: str | None, local: bool, show: Show | Watch | bool | None
+    order: Order, *, workers: Wanted | None, address: str | None, local: bool, show: Show | Watch | bool | None
 ) -> dict[str, Any]:
     """``launch`` with a display and with Ctrl-C taken. Raises KeyboardInterrupt where Ctrl-C has left no result."""
     from gdist.display.attend import attending

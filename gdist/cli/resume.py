@@ -6,7 +6,7 @@ import click
 
 from gdist.cli.arguments import one_word, split_words
 from gdist.cli.group import verb
-from gdist.cli.session import follow, options
+from gdist.cli.session import follow, training_options
 
 
 @verb(
@@ -17,7 +17,7 @@ from gdist.cli.session import follow, options
     ],
 )
 @click.argument("words", nargs=-1, metavar="RUN [a.b=c ...]")
-@options
+@training_options
 def command(words: tuple[str, ...], runs: str, **how: object) -> int:
     """Go on with RUN (a name, the start of one, a path, or @ for the newest) at the step after its newest good checkpoint.
 

@@ -17,8 +17,8 @@ from gdist.display.failure import print_error
 from gdist.errors import DataError, GdistError, UsageError
 from gdist.records import Interrupt, Order
 
+_DEFAULT = "Default: one per GPU, or a few for the cores."
 _OPTIONS = (
-    click.option("--workers", type=int, metavar="N", help="How many workers. Default: one per GPU, or a few for the cores."),
     click.option("--local", is_flag=True, help="One process, no Ray: breakpoint() works."),
     click.option("--address", metavar="A", help="A running Ray cluster. Default: RAY_ADDRESS, else Ray on this machine."),
     click.option("--runs", default="runs", show_default=True, metavar="DIR", help="Where runs lie."),
@@ -29,14 +29,22 @@ _OPTIONS = (
 
 
 def options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of a verb that has workers."""
+    """The options of a verb whose workers are as many until its end."""
     for option in reversed(_OPTIONS):
         function = option(function)
-    return function
+    return click.option("--workers", metavar="N", help=f"How many workers. {_DEFAULT}")(function)
+
+
+def training_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a verb whose workers may change meanwhile."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    words = f"How many workers, or from A to B, as there is room. {_DEFAULT}"
+    return click.option("--workers", metavar="N|A:B", help=words)(function)
 
 
 def follow(
-    order: Order, *, workers: int | None, local: bool, address: str | None, as_json: bool, plain: bool, verbose: bool
+    order: Order, *, workers: str | None, local: bool, address: str | None, as_json: bool, plain: bool, verbose: bool
 ) -> int:
     """Does what ``order`` asks and shows it; the exit code."""
     from gdist.api import launch

@@ -8,7 +8,7 @@ import click
 
 from gdist.cli.arguments import job_file, one_word, split_words
 from gdist.cli.group import verb
-from gdist.cli.session import follow, options
+from gdist.cli.session import follow, training_options
 from gdist.errors import UsageError
 from gdist.records import Order
 
@@ -17,13 +17,14 @@ from gdist.records import Order
     "train",
     examples=[
         ("gdist train jobs/digits.py --workers 2 epochs=5", "two workers, five epochs"),
+        ("gdist train jobs/digits.py --workers 1:8", "what the cluster can give, from one to eight"),
         ("gdist train jobs/digits.py --local optimizer.lr=0.003", "one process, without Ray"),
     ],
 )
 @click.argument("words", nargs=-1, metavar="JOB [a.b=c ...]")
 @click.option("--name", metavar="N", help="The run's name. Default: the job's, numbered when it repeats.")
 @click.option("--run-dir", metavar="D", help="The run's folder itself, instead of DIR/NAME.")
-@options
+@training_options
 def command(words: tuple[str, ...], name: str | None, run_dir: str | None, runs: str, **how: object) -> int:
     """Train JOB, a Python file that defines `job`. Any field of it is set by a.b=c, anywhere on the line.
 

@@ -29,8 +29,10 @@ class Bounds:
         return f"{self.least} to {self.most} workers"
 
 
-def bounds(wanted: Wanted, *, where: str) -> Bounds:
-    """What ``wanted`` means. ``where``: what the user wrote it in, for the error. Raises UsageError."""
+def bounds(wanted: Wanted, *, where: str | None = None) -> Bounds:
+    """What ``wanted`` means. ``where``: what the user wrote it in, for the error (None: ``--workers``). Raises UsageError."""
+    if where is None:
+        where = f"--workers {':'.join(map(str, wanted)) if isinstance(wanted, tuple) else wanted}"
     if isinstance(wanted, bool) or not isinstance(wanted, int | str | tuple):
         raise UsageError(f"`{wanted}` is no number of workers", where=where, help=_MEND)
     if isinstance(wanted, str):

@@ -44,9 +44,14 @@ error: unknown option `--worker`
 help: did you mean `--workers`? all options: gdist train --help
 """,
     "train tiny.py --workers two": """\
-error: invalid value for '--workers': 'two' is not a valid integer
-  --> command line: gdist train tiny.py --workers two
-help: all options: gdist train --help
+error: `two` is no number of workers
+  --> --workers two
+help: a number, or least:most such as 1:8
+""",
+    "train tiny.py --workers 8:1": """\
+error: at least 8 and at most 1 workers contradict each other
+  --> --workers 8:1
+help: the least first: 1:8
 """,
     "train tiny.py --workers 0": """\
 error: there cannot be 0 workers
