@@ -85,6 +85,7 @@ class Order:
     whole: bool = False  # all rows of the job's own training source, as overrides have changed it
     out: str | None = None  # the file that predictions are written to
     keep: tuple[str, ...] = ()  # columns of the data that stand beside the predictions
+    data_state: dict[str, Any] | None = None  # what the run has learned of its data: a worker that joins it need not learn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,14 @@ class Membership:
     skip: tuple[tuple[int, int, int], ...] = ()  # micro-batches left out: (step, first, one past the last)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """All members of a generation have left it after ``step`` steps, to enter ``generation``."""
+
+    generation: int
+    step: int
+
+
 @dataclass(kw_only=True)
 class Update:
     """News from a run, about once a second: what happened, what was measured, what user code printed."""
@@ -124,6 +133,17 @@ class Wishes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._wanted: dict[Wish, str] = {}
+        self._next = 0
+
+    def change(self, generation: int) -> None:
+        """This worker is ready to leave for ``generation`` as soon as all of its generation are."""
+        with self._lock:
+            self._next = max(self._next, generation)
+
+    @property
+    def next(self) -> int:
+        """The number of the newest generation that ``change`` named, 0 if it never did; it may be entered or past by now."""
+        return self._next
 
     def add(self, wish: Wish, *, reason: str = "") -> None:
         with self._lock:

@@ -24,7 +24,7 @@ from gdist.engine.plan import Cut, Pass
 from gdist.errors import JobError, ReplicasDiffer
 
 MAX_LOGGED = 16  # user scalars a step
-_ROW = ("present", "generation", "step", "phase", "plan", "names", "hash_high", "hash_low", "wishes", "compute_s")
+_ROW = ("present", "generation", "step", "phase", "plan", "names", "hash_high", "hash_low", "wishes", "compute_s", "next")
 _READ = slice(2, 8)  # what a pass read, behind its mean and its weight: positions, stamp (upper, lower bits), rows used, bad
 _STOP = 3  # one past a pass's last position: where it is not 0 a pass begins
 _LOG = 8  # from here on: the user's scalars
@@ -38,7 +38,8 @@ class Report:
     """What all workers of a step said together; the same on each of them.
 
     ``loss``: the weighted mean over the step's micro-batches, summed in their order; ``weight``: the sum of their weights;
-    ``has_gradient``: one flag a parameter; ``compute_s``: by worker, seconds of its own forward and backward; ``reads``: what
+    ``has_gradient``: one flag a parameter; ``next``: the next generation's number if all of them know the same, else 0;
+    ``compute_s``: by worker, seconds of its own forward and backward; ``reads``: what
     the passes read, float64 of shape [passes, 6]: first position, one past the last, the upper and the lower 32 bits of the
     rows' stamp, rows used, rows left out.
     """
@@ -48,6 +49,7 @@ class Report:
     log: dict[str, float]
     has_gradient: np.ndarray
     wishes: int
+    next: int
     compute_s: tuple[float, ...]
     non_finite: tuple[int, ...]  # micro-batches whose loss is not finite
     reads: np.ndarray
@@ -72,15 +74,17 @@ class Control:
         self._outgoing = torch.empty(0)
         self._halves = np.empty(0)
 
-    def open(self, cut: Cut, *, phase: int = 0, wishes: int = 0, weights_hash: int | None = None) -> None:
-        """Begins a step: writes this worker's row."""
+    def open(
+        self, cut: Cut, *, phase: int = 0, wishes: int = 0, weights_hash: int | None = None, next_generation: int = 0
+    ) -> None:
+        """Begins a step: writes this worker's row. ``next_generation``: the one it is ready to leave for, or 0."""
         self._values[:] = 0
         self._names = None
         self._tame = True  # none of the numbers is infinite, nan or too large for float32
         self._pending.clear()
         self._cut, self._phase = cut, phase
         high, low = divmod(weights_hash, 1 << 32) if weights_hash is not None else (0, 0)
-        self._rows[self._rank] = (1, self._generation, cut.step, phase, self._plan, 0, high, low, wishes, 0)
+        self._rows[self._rank] = (1, self._generation, cut.step, phase, self._plan, 0, high, low, wishes, 0, next_generation)
 
     def read(self, share: Pass, *, stamp: int, used: int, bad: int) -> None:
         """Notes what was read for a pass at the place of its first micro-batch. Each pass, with rows or without, begins so."""
@@ -148,6 +152,7 @@ class Control:
             log=self._logged(passes, weight),
             has_gradient=self._used > 0,
             wishes=functools.reduce(operator.or_, (int(row[8]) for row in rows)),
+            next=int(rows[0][10]) if all(row[10] == rows[0][10] for row in rows) else 0,
             compute_s=tuple(row[9] for row in rows),
             non_finite=tuple(non_finite),
             reads=passes[:, _READ],

@@ -115,12 +115,13 @@ class Engine:
             self.collective.close()
             self.collective = None
 
-    def step(self, step: int, *, wishes: int = 0, weights_hash: int | None = None) -> StepResult:
+    def step(self, step: int, *, wishes: int = 0, weights_hash: int | None = None, next_generation: int = 0) -> StepResult:
         """All phases of step ``step``; all of its changes are made, or none."""
+        told = {"wishes": wishes, "weights_hash": weights_hash, "next_generation": next_generation}
         if self._transaction is None:
-            return self._step(step, wishes, weights_hash)
+            return self._step(step, told)
         with self._transaction.open() as take_back:
-            result = self._step(step, wishes, weights_hash)
+            result = self._step(step, told)
             if result.skipped:  # one of several updates could not be made: none is; but the loss scale has learned
                 scale = self._precision.state()
                 take_back()
@@ -137,11 +138,11 @@ class Engine:
                 found.setdefault((share.start, share.stop), share)
         return [span for share in found.values() for span in self.batches.spans(cut, share)]
 
-    def _step(self, step: int, wishes: int, weights_hash: int | None) -> StepResult:
+    def _step(self, step: int, told: dict[str, int | None]) -> StepResult:
         try:
             results: list[StepResult] = []
             for run in self._runs:
-                results.append(run(step, wishes=wishes, weights_hash=weights_hash))
+                results.append(run(step, **told))
                 if results[-1].skipped:  # all workers see the same verdict
                     break
         except BaseException:

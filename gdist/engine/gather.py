@@ -21,6 +21,7 @@ from gdist.engine.plan import Cut, Pass, Plan
 from gdist.engine.step import Clock, StepResult
 from gdist.engine.streams import Streams, mix
 from gdist.engine.tree import TreeSum
+from gdist.fault_points import fault_point
 from gdist.task.task import Gather
 
 Merge = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]]
@@ -93,12 +94,13 @@ def gather_step(
     control: Control,
     wishes: int = 0,
     weights_hash: int | None = None,
+    next_generation: int = 0,
 ) -> StepResult:
     """As ``train_step``, for a Gather phase; ``plan`` must not merge passes. The result has no loss (NaN); it is skipped, and
     nothing applied, where a sum is not finite."""
     clock = Clock()
     cut = plan.cut(step)
-    control.open(cut, phase=number, wishes=wishes, weights_hash=weights_hash)
+    control.open(cut, phase=number, wishes=wishes, weights_hash=weights_hash, next_generation=next_generation)
     sums.open(cut.micro_batches)
     for share in plan.passes(cut, rank=rank, size=size):
         batch = load(cut, share)
@@ -114,15 +116,18 @@ def gather_step(
         sums.add(contribution, part=share.first)
         control.note(share, mean=sums.flat.new_zeros(()), weight=batch.rows, log={})
         clock.mark("forward")
+    fault_point("before_reduce", step=step, phase=number)
     control.encode(sums.control, has_gradient=(), compute_s=clock.spent("forward"))
     totals = sums.reduce()
     report = control.decode(sums.control)
     clock.mark("reduce")
+    fault_point("after_reduce", step=step, phase=number)
     finite = all(bool(torch.isfinite(total).all()) for total in totals.values())
     log = {name: float(value) for name, value in (phase.apply(totals) or {}).items()} if finite and report.weight else {}
     clock.mark("update")
+    fault_point("after_update", step=step, phase=number)
     return StepResult(
         step=step, epoch=cut.epoch, loss=math.nan, grad_norm=math.nan, lr=math.nan, samples=cut.rows, weight=report.weight,
         skipped=not finite, clipped=False,
-        wishes=report.wishes, seconds=clock.seconds, compute_s=report.compute_s, reads=report.reads, log=log,
+        wishes=report.wishes, next=report.next, seconds=clock.seconds, compute_s=report.compute_s, reads=report.reads, log=log,
     )  # fmt: skip

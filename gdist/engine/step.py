@@ -24,6 +24,7 @@ from gdist.engine.plan import Cut, Pass, Plan
 from gdist.engine.precision import Precision
 from gdist.engine.streams import Streams
 from gdist.engine.update import Update, decide
+from gdist.fault_points import fault_point
 from gdist.task.task import Loss
 
 
@@ -46,7 +47,8 @@ class Sums(Protocol):
 class StepResult:
     """What a step did. ``loss``: the mean over the global batch, by the micro-batches' weights, which add up to ``weight``;
     ``seconds`` by phase, of this worker; ``compute_s`` of each worker; ``skipped``: nothing was applied since loss or gradient
-    were not finite; ``reads``: what the passes of all workers read, as in ``Report``."""
+    were not finite;
+    ``next``: the generation that all workers are to enter now, or 0; ``reads``: what the passes of all workers read, as in ``Report``."""
 
     step: int
     epoch: int
@@ -58,6 +60,7 @@ class StepResult:
     skipped: bool
     clipped: bool
     wishes: int
+    next: int
     seconds: dict[str, float]
     compute_s: tuple[float, ...]
     reads: np.ndarray
@@ -82,6 +85,7 @@ def train_step(
     phase: int = 0,
     wishes: int = 0,
     weights_hash: int | None = None,
+    next_generation: int = 0,
 ) -> StepResult:
     """Step ``step``, as worker ``rank`` of ``size``. ``load(cut, share)`` gives the samples of one pass, a batch with
     its number of ``rows``. Raises PeerLost, ReplicasDiffer, or what the user's loss raises; then nothing
@@ -89,7 +93,7 @@ def train_step(
     clock = Clock()
     cut = plan.cut(step)
     shares = plan.passes(cut, rank=rank, size=size)
-    control.open(cut, phase=phase, wishes=wishes, weights_hash=weights_hash)
+    control.open(cut, phase=phase, wishes=wishes, weights_hash=weights_hash, next_generation=next_generation)
     buffers.open()
     sums.open(cut.micro_batches)
 
@@ -111,10 +115,12 @@ def train_step(
         control.note(share, mean=mean, weight=weight, log=log)
         clock.mark("backward")
 
+    fault_point("before_reduce", step=step, phase=phase)
     control.encode(sums.storage.control, has_gradient=sums.has_gradient, compute_s=clock.spent("forward", "backward"))
     sums.reduce()
     report = control.decode(sums.storage.control)
     clock.mark("reduce")
+    fault_point("after_reduce", step=step, phase=phase)
 
     verdict = decide(sums.storage.gradients, report, nominal=cut.rows, scale=precision.scale, clip_norm=update.clip_norm)
     buffers.rewind()
@@ -123,6 +129,7 @@ def train_step(
         buffers.commit(sums.storage.extra, verdict.mean_factor)
     precision.learn(finite=verdict.finite)
     clock.mark("update")
+    fault_point("after_update", step=step, phase=phase)
 
     return StepResult(
         step=step,
@@ -135,6 +142,7 @@ def train_step(
         skipped=not verdict.finite,
         clipped=verdict.clipped,
         wishes=report.wishes,
+        next=report.next,
         seconds=clock.seconds,
         compute_s=report.compute_s,
         reads=report.reads,
