@@ -16,7 +16,8 @@ import itertools
 from rich.text import Text
 
 from gdist.display import words
-from gdist.display.sentences import label, row_words
+from gdist.display.changes import paused, under_way
+from gdist.display.sentences import label, people, row_words
 from gdist.display.standing import Evaluated, Standing
 
 QUIET_S = 5.0  # without a step, after which the block says so
@@ -36,6 +37,7 @@ def draw(
         lines = [Text(f" {what}  {words.duration(now - begun)}", style="dim")]
     else:
         lines = [_head(standing, width, now), _bar(standing.share_done, width, unicode), *_cells(standing, width, unicode)]
+    lines += [Text(f" {line}", style="yellow") for line in under_way(standing.members, now=now)]
     if note or standing.stopping:
         lines.append(Text(f" {note or f'ending: {standing.stopping}'}", style="yellow"))
     for line in lines:
@@ -74,7 +76,7 @@ def sparkline(values: list[float], cells: int) -> str:
 def _head(standing: Standing, width: int, now: float) -> Text:
     quiet = now - standing.last_step_time if standing.last_step_time else 0.0
     left = standing.seconds_left()
-    end = words.plural(standing.workers or 1, "worker")
+    end = people(standing)
     if quiet > QUIET_S:
         end += f"   no step for {words.duration(quiet)}"
     elif left is not None:
@@ -108,6 +110,10 @@ def _cells(standing: Standing, width: int, unicode: bool) -> list[Text]:
         best, _ = standing.best.get(name, (value, 0))
         right.append((label(name), words.number(value) + (f"  best {words.number(best)}" if best != value else "")))
     right.append(("samples/s", words.count(standing.samples_per_s())))
+    if standing.members.changes:
+        right.append(
+            ("generation", "  ".join(filter(None, (str(standing.members.generation), paused(standing.members.pause_s)))))
+        )
     if standing.skipped:
         right.append(("skipped steps", str(standing.skipped)))
     return _table(left, right) if width >= 2 * _LEFT - 8 else _table(left + right, [])

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from gdist.display.block import draw, evaluation_row
-from gdist.display.sentences import sentences
+from gdist.display.sentences import told
 from gdist.display.standing import Standing
 from gdist.records import Update
 
@@ -45,12 +45,11 @@ class LiveDisplay:
     def __call__(self, update: Update) -> None:
         for text in update.output:
             self._above(text)
-        self.standing.take(update)
+        happened = list(told(update, self.standing))
         if any(line.get("kind") == "evaluation" for line in update.lines):
             self._evaluation()
-        for event in update.events:
-            for text in sentences(event):
-                self._above(text, style="dim" if event["event"] in ("started", "explained") else "yellow", cut=False)
+        for event, text in happened:
+            self._above(text, style=_style(event, text), cut=False)
 
     def say(self, text: str) -> None:
         """A line of the command itself, shown in the block until the end."""
@@ -82,3 +81,9 @@ class LiveDisplay:
     def _above(self, text: str, *, style: str = "", cut: bool = True) -> None:
         """A line that stays. ``cut``: the terminal may cut it anywhere; else it is wrapped at words."""
         self._console.print(Text(text, style=style), soft_wrap=cut)
+
+
+def _style(event: dict[str, Any], text: str) -> str:
+    """Dim what is good to know, yellow what went wrong."""
+    good = ("started", "explained", "scale", "worker_hired", "generation")
+    return "dim" if event["event"] in good or text.startswith("  ") else "yellow"

@@ -12,7 +12,7 @@ import time
 from typing import TextIO
 
 from gdist.display import words
-from gdist.display.sentences import label, row_words, sentences
+from gdist.display.sentences import label, people, row_words, told
 from gdist.display.standing import Evaluated, Standing
 from gdist.records import Update
 
@@ -35,10 +35,8 @@ class PlainDisplay:
     def __call__(self, update: Update) -> None:
         for text in update.output:
             self._print(text)
-        self.standing.take(update)
-        for event in update.events:
-            for text in sentences(event):
-                self._print(text)
+        for _, text in told(update, self.standing):
+            self._print(text)
         under_way = self.standing.step > self.standing.begun_at or 0 < self.standing.rows < (self.standing.rows_of or 0)
         if under_way and self._is_due():
             self._step_at, self._step_share = time.monotonic(), self.standing.share_done or 0.0
@@ -82,7 +80,7 @@ def step_words(standing: Standing) -> str:
     parts += [f"gradient norm {words.rate(standing.grad_norm)}", f"lr {words.rate(standing.lr)}"]
     if (pace := standing.samples_per_s()) is not None:
         parts.append(f"{words.count(pace)} samples/s")
-    parts.append(words.plural(standing.workers or 1, "worker"))
+    parts.append(people(standing))
     if (left := standing.seconds_left()) is not None:
         parts.append(f"{words.duration(left)} left")
     return "  ".join(parts)

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from gdist.display import words
+from gdist.display.changes import change_sentences
 from gdist.display.standing import Standing
+from gdist.records import Update
 
 
-def sentences(event: dict[str, Any]) -> list[str]:
-    """The lines for ``event``; none where the numbers show it already, or where an error or the summary will say it."""
+def told(update: Update, standing: Standing) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each event of ``update`` with each line that it is worth. ``standing`` takes the update meanwhile."""
+    standing.take_lines(update)
+    for event in update.events:
+        lines = sentences(event, standing)
+        standing.take_event(event)
+        yield from ((event, line) for line in lines)
+
+
+def sentences(event: dict[str, Any], standing: Standing) -> list[str]:
+    """The lines for ``event``; none where the numbers show it already, or where an error or the summary will say it.
+    ``standing``: as it was before the event."""
     name = event.get("event")
     if name == "started":
         return [_started(event)]
     if name == "opened":
         return [f"{event['run']} by {event['weights']}, on {event['data']}: {words.plural(event['samples'], 'row')}"]
-    if name == "generation" and event.get("reason") not in (None, "start"):
-        return [f"generation {event.get('generation')}: {words.plural(event.get('workers', 0), 'worker')}; {event['reason']}"]
-    if name == "checkpoint" and event.get("error"):
-        return [f"the checkpoint of step {event.get('step')} failed, training goes on: {event['error']}"]
     if name == "skipped_step":
         return [f"step {event.get('step')} skipped: {event.get('why', 'not finite')}"]
     if name == "bad_rows":
         such = f", such as {event['examples'][0]}" if event.get("examples") else ""
         return [f"{words.plural(event['rows'], 'bad row')} left out of epoch {event.get('epoch')}{such}"]
-    if name == "worker_lost":
-        host = f" on {event['host']}" if event.get("host") else ""
-        return [f"worker {event.get('worker')}{host} lost: {event.get('cause') or 'it died without a word'}"]
     if name == "explained":
         return [f"note: {event.get('text')}"]
-    return []
+    return change_sentences(event, standing.members)
 
 
 def row_words(standing: Standing) -> str:
@@ -37,10 +43,17 @@ def row_words(standing: Standing) -> str:
     parts = [f"{standing.rows:,} of {words.plural(standing.rows_of or 0, 'row')}", f"{standing.share_done or 0:.0%}"]
     if (pace := standing.samples_per_s()) is not None:
         parts.append(f"{words.count(pace)} rows/s")
-    parts.append(words.plural(standing.workers or 1, "worker"))
+    parts.append(people(standing))
     if (left := standing.seconds_left()) is not None:
         parts.append(f"{words.duration(left)} left")
     return "  ".join(parts)
+
+
+def people(standing: Standing) -> str:
+    """``2 workers``; ``1 of 2 workers`` while the other is being prepared."""
+    now, coming = standing.workers or 1, len(standing.members.preparing)
+    begun = standing.members.generation is not None
+    return f"{now} of {now + coming} workers" if begun and coming else words.plural(now, "worker")
 
 
 def label(name: str) -> str:

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from gdist.display.members import Members
 from gdist.job.measures import better
 from gdist.records import Update
 
@@ -35,6 +36,7 @@ class Standing:
     run: str | None = None
     run_dir: str | None = None
     workers: int | None = None
+    members: Members = field(default_factory=Members)
     total_steps: int | None = None
     epochs: int | None = None
 
@@ -61,6 +63,12 @@ class Standing:
 
     def take(self, update: Update) -> None:
         """Notes what an update says. Its lines were measured before its events happened."""
+        self.take_lines(update)
+        for event in update.events:
+            self.take_event(event)
+
+    def take_lines(self, update: Update) -> None:
+        """The first half of ``take``."""
         for line in update.lines:
             self.workers = line.get("workers", self.workers)
             if line.get("kind") == "progress":
@@ -70,11 +78,11 @@ class Standing:
                 self._take_step(line)
             elif line.get("kind") == "evaluation":
                 self._take_evaluation(line)
-        for event in update.events:
-            self._take_event(event)
 
-    def _take_event(self, event: dict[str, Any]) -> None:
+    def take_event(self, event: dict[str, Any]) -> None:
+        """One event of the second half."""
         name = event.get("event")
+        self.members.take(event)
         if name == "started":
             for key in _STARTED:
                 setattr(self, key, event.get(key))

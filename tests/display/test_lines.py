@@ -61,19 +61,14 @@ def test_a_reader_that_has_gone_away_does_not_end_the_run() -> None:
     ("event", "line"),
     [
         ({"event": "explained", "text": "a thing"}, "note: a thing"),
-        (
-            {"event": "checkpoint", "step": 9, "error": "disk full"},
-            "the checkpoint of step 9 failed, training goes on: disk full",
-        ),
         ({"event": "skipped_step", "step": 9, "why": "the loss is not finite"}, "step 9 skipped: the loss is not finite"),
-        ({"event": "worker_lost", "worker": 1, "host": "b", "cause": "SIGKILL"}, "worker 1 on b lost: SIGKILL"),
         ({"event": "checkpoint", "step": 9, "path": "x"}, None),
         ({"event": "generation", "generation": 1, "workers": 2, "reason": "start"}, None),
         ({"event": "something new"}, None),
     ],
 )
 def test_an_event_that_matters_is_one_line(event: dict[str, Any], line: str | None) -> None:
-    assert sentences(event) == ([] if line is None else [line])
+    assert sentences(event, Standing()) == ([] if line is None else [line])
 
 
 def test_json_takes_standard_output_for_itself_and_gives_it_back() -> None:
@@ -148,7 +143,7 @@ digits is done: 240 steps, 20 epochs
 def test_test_data_is_spoken_of_at_the_beginning_and_in_the_summary(standing: Standing, run: RunFolder) -> None:
     lines = summary(result(run_dir=str(run.path), test={"loss": 0.0621, "accuracy": 0.88}), standing)
     assert lines[6:8] == ["  test loss        0.0621", "  test accuracy    0.8800"]
-    assert sentences(started(test_samples=180)) == [
+    assert sentences(started(test_samples=180), Standing()) == [
         "digits in runs/digits: 37,770 parameters, 1,437 samples (360 to validate, 180 to test), 240 steps in 20 epochs"
     ]
 
