@@ -8,6 +8,7 @@
     ├── RunFailed               the run ended before its end                                 (exit 1)
     │   ├── UserCodeError       an exception in the user's model, loss, data or callback
     │   ├── PeerLost            a collective failed: another worker is gone
+    │   │   └── Superseded      a generation that formed is not wanted any more: another takes its place
     │   ├── WorkerLost          a worker died; names it and, as far as known, the cause
     │   ├── NonFinite           loss or gradient is NaN or infinite and the job says stop
     │   ├── ReplicasDiffer      the workers' weights or plans are no longer the same bits
@@ -97,6 +98,10 @@ class UserCodeError(RunFailed):
 
 
 class PeerLost(RunFailed):
+    pass
+
+
+class Superseded(PeerLost):
     pass
 
 

@@ -9,7 +9,7 @@ import atexit
 import itertools
 import multiprocessing
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 MOST = 4
@@ -20,7 +20,7 @@ class Ranks:
     """Up to ``MOST`` processes, started when they are first needed."""
 
     def __init__(self) -> None:
-        self._store: Any = None
+        self._doors: list[tuple[str, int]] = []
         self._processes: list[Any] = []
         self._pipes: list[Any] = []
         self._calls = itertools.count(1)
@@ -30,7 +30,7 @@ class Ranks:
         self._start(size)
         call = next(self._calls)
         for rank in range(size):
-            self._pipes[rank].send((function, rank, size, call, carrier, args))
+            self._pipes[rank].send((function, rank, self._doors[:size], call, carrier, args))
         answers = []
         for rank in range(size):
             if not self._pipes[rank].poll(DEADLINE_S):
@@ -46,21 +46,19 @@ class Ranks:
         for process in self._processes:
             process.kill()
             process.join()
-        self._processes, self._pipes = [], []
+        self._processes, self._pipes, self._doors = [], [], []
 
     def _start(self, size: int) -> None:
-        if self._store is None:
-            from torch.distributed import TCPStore
-
-            self._store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         context = multiprocessing.get_context("spawn")
         while len(self._processes) < size:
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, self._store.port), daemon=True)
+            process = context.Process(target=_serve, args=(theirs,), daemon=True)
             process.start()
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(process)
+        for pipe in self._pipes[len(self._doors) :]:
+            self._doors.append(pipe.recv())
 
 
 _ranks = Ranks()
@@ -72,26 +70,39 @@ def run_ranks(function: Callable[..., Any], size: int, *args: Any, carrier: str 
     return _ranks.run(function, size, *args, carrier=carrier)
 
 
-def _serve(pipe: Any, port: int) -> None:
+def _serve(pipe: Any) -> None:
     import torch
-    from torch.distributed import TCPStore
 
-    from gdist.engine.collective import Alone, Distributed, Sockets
+    from gdist.worker.door import Door
 
     torch.set_num_threads(1)
-    store = TCPStore("127.0.0.1", port, is_master=False)
+    door = Door()
+    pipe.send(door.address)
     while True:
         try:
-            function, rank, size, call, carrier, args = pipe.recv()
+            function, rank, doors, call, carrier, args = pipe.recv()
         except EOFError:
             return
         try:
-            collective: Any = Alone()
-            if size > 1:
-                kind = Sockets if carrier == "sockets" else Distributed
-                collective = kind(store, rank=rank, size=size, generation=call, host="127.0.0.1", deadline_s=60)
+            collective = join(door, doors, rank=rank, generation=call, carrier=carrier)
             answer = function(collective, *args)
             collective.close()
             pipe.send(("ok", answer))
         except BaseException:
             pipe.send(("error", traceback.format_exc()))
+
+
+def join(door: Any, doors: Sequence[tuple[str, int]], *, rank: int, generation: int, carrier: str) -> Any:
+    """The collective of worker ``rank`` among those of ``doors``."""
+    from gdist.records import Membership
+    from gdist.worker.connect import connect
+
+    membership = Membership(
+        generation=generation,
+        rank=rank,
+        size=len(doors),
+        doors=tuple(doors),
+        secret="of the tests",
+        one_host=carrier == "sockets",
+    )
+    return connect(door, membership, device="cpu", deadline_s=60)

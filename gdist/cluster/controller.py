@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import socket
 import time
 from typing import Any
@@ -255,9 +256,12 @@ class Controller:
             return self._end(End(error=error))
         self._chronicle.open(folder)
         run_dir = str(folder.path.resolve()) if folder is not None else None
-        store = seats[0].hello.get("store")
+        doors = tuple(tuple(seats[slot].hello["door"]) for slot in range(workers))
+        secret, one_host = secrets.token_hex(16), len({door[0] for door in doors}) == 1
         for slot in range(workers):
-            place = Membership(generation=generation, rank=slot, size=workers, store=store, run_dir=run_dir)
+            place = Membership(
+                generation=generation, rank=slot, size=workers, run_dir=run_dir, doors=doors, secret=secret, one_host=one_host
+            )  # fmt: skip
             self._post(f"worker-{slot}", Join(place))
         for slot in range(workers, charge.workers):
             self._post(f"worker-{slot}", Exit())

@@ -103,7 +103,7 @@ class WorkerActor:
         try:
             if self._post.made is not None:
                 member.order = replace(member.order, **unpack_job(self._post.made))
-            hello = member.prepare(host_store=self._store_host() if self._post.slot == 0 else None)
+            hello = member.prepare(host=self._reached_at())
         except BaseException as error:
             self._report("failed", error=as_gdist(error).to_dict(), step=0)
         else:
@@ -127,7 +127,7 @@ class WorkerActor:
                 except BaseException as error:
                     self._report("saved", step=member.step, error=as_gdist(error).to_dict())
 
-    def _store_host(self) -> str:
+    def _reached_at(self) -> str:
         import ray
 
         address: Any = ray.util.get_node_ip_address

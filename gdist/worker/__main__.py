@@ -16,10 +16,11 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from gdist.errors import GdistError, UsageError
-from gdist.records import Membership, Order, Update, Wishes
+from gdist.records import Order, Update, Wishes
 from gdist.run.ask import order_to
 from gdist.worker.local import failure, open_folder
 from gdist.worker.member import make_member
@@ -60,8 +61,8 @@ def _order(given: argparse.Namespace) -> Order:
 
 def work(order: Order, *, rank: int, size: int) -> dict[str, Any]:
     """This process's part of the run, among the ``size`` that torchrun has started. Raises GdistError."""
-    from gdist.worker.connect import connect
     from gdist.worker.machine import keep_freed_memory
+    from gdist.worker.torchrun import first_membership, own_host
 
     keep_freed_memory()
     wishes = Wishes()
@@ -81,20 +82,11 @@ def work(order: Order, *, rank: int, size: int) -> dict[str, Any]:
 
     member = make_member(order, slot=rank, send=send, wishes=wishes)
     try:
-        member.prepare()
+        hello = member.prepare(host=own_host() if size > 1 else None)
         if rank == 0:
             folder = open_folder(order, member.name)
-        collective = connect(
-            _torchrun_store(rank, size) if size > 1 else None,
-            rank=rank,
-            size=size,
-            generation=1,
-            device=member.device,
-            one_host=os.environ.get("LOCAL_WORLD_SIZE") == str(size),
-        )
-        member.join(
-            Membership(generation=1, rank=rank, size=size, run_dir=str(folder.path) if folder else None), collective=collective
-        )
+        membership = first_membership(hello["door"], rank=rank, size=size)
+        member.join(replace(membership, run_dir=str(folder.path) if folder else None))
         result: dict[str, Any] = member.work()
         if rank == 0:
             result["wall_seconds"] = time.time() - order.started
@@ -110,22 +102,6 @@ def work(order: Order, *, rank: int, size: int) -> dict[str, Any]:
         raise
     finally:
         member.close()
-
-
-def _torchrun_store(rank: int, size: int) -> Any:
-    """torchrun's agent hosts a store; its address is in the environment."""
-    from datetime import timedelta
-
-    from torch._C._distributed_c10d import TCPStore
-
-    agent_hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    return TCPStore(
-        os.environ["MASTER_ADDR"],
-        int(os.environ["MASTER_PORT"]),
-        size,
-        rank == 0 and not agent_hosts,
-        timedelta(seconds=60),
-    )
 
 
 if __name__ == "__main__":

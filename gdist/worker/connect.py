@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-import socket
-from datetime import timedelta
-from typing import Any
-
-from torch._C._distributed_c10d import Store, TCPStore
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from gdist.engine.collective import Alone, Collective, Distributed, Sockets
+from gdist.fault_points import fault_point
+from gdist.records import Membership
+from gdist.worker.door import FORM_S, Door, never
 
-LOOPBACK = "127.0.0.1"
-STORE_DEADLINE_S = 60.0
 
-
-def connect(store: Store | None, *, rank: int, size: int, generation: int, device: str, one_host: bool) -> Collective:
-    """Joins worker ``rank`` of ``size``. Raises PeerLost where the others do not come."""
-    if size == 1:
+def connect(
+    door: Door,
+    membership: Membership,
+    *,
+    device: str,
+    cancelled: Callable[[], bool] = never,
+    waiting: AbstractContextManager[object] | None = None,
+    deadline_s: float = FORM_S,
+) -> Collective:
+    """Joins the workers of ``membership``, each of which does the same. ``waiting`` is entered while a collective waits for a
+    peer. Raises Superseded within 50 ms once ``cancelled()``, PeerLost where a peer is gone or does not come within
+    ``deadline_s``."""
+    fault_point("form_begin", generation=membership.generation)
+    if membership.size == 1:
         return Alone()
-    assert store is not None, "several workers meet at a store"
-    if device == "cpu" and one_host:
-        return Sockets(store, rank=rank, size=size, generation=generation, host=LOOPBACK)
-    host = LOOPBACK if one_host else None
-    return Distributed(store, rank=rank, size=size, generation=generation, device=device, host=host)
-
-
-def host_store(address: str = LOOPBACK) -> Any:
-    """A rendezvous store on this machine that listens on ``address`` alone (left to itself it listens on all); ``.port``."""
-    listening = socket.create_server((address, 0))
-    port = listening.getsockname()[1]
-    return TCPStore(
-        address, port, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=STORE_DEADLINE_S),
-        master_listen_fd=listening.detach(),
+    peers = door.meet(
+        membership.doors, rank=membership.rank, generation=membership.generation, secret=membership.secret,
+        cancelled=cancelled, deadline_s=deadline_s,
     )  # fmt: skip
-
-
-def reach_store(host: str, port: int) -> Any:
-    return TCPStore(host, port, is_master=False, timeout=timedelta(seconds=STORE_DEADLINE_S))
+    fault_point("form_connected", generation=membership.generation)
+    collective: Collective
+    if device == "cpu" and membership.one_host:
+        collective = Sockets(peers, rank=membership.rank, waiting=waiting)
+    else:
+        collective = Distributed(
+            peers, rank=membership.rank, device=device, host=None if os.environ.get("GLOO_SOCKET_IFNAME") else door.address[0],
+            store_host=membership.doors[0][0], waiting=waiting, cancelled=cancelled,
+        )  # fmt: skip
+    fault_point("group_formed", generation=membership.generation)
+    return collective

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gdist.engine.collective import Collective
     from gdist.job.job import Job
     from gdist.worker.build import Built
+    from gdist.worker.door import Door
     from gdist.worker.opening import Found
     from gdist.worker.training import Training
 
@@ -41,17 +42,17 @@ class Member:
         self._wishes = wishes
         self._threads = threads
         self._page = Page(Path(order.page_dir, f"worker-{slot}") if order.page_dir else None)
-        self._store: Any = None
+        self._door: Door | None = None
         self._found: Found | None = None  # the data, as long as something is to be learned from it
         self._built: Built | None = None
         self._training: Training | None = None
         self._folder: RunFolder | None = None
         self._over = False  # training has ended and its last checkpoint is written
 
-    def prepare(self, *, host_store: str | None = None) -> dict[str, Any]:
-        """Loads the job, makes the model, opens the data, tries one micro-batch. ``host_store``: the address of this machine
-        on which it hosts the store where the workers meet. Returns what others must know of this worker: ``host``, ``pid``,
-        ``store`` (address, if it hosts one), ``job`` (name), ``micro_batches``.
+    def prepare(self, *, host: str | None = None) -> dict[str, Any]:
+        """Loads the job, makes the model, opens the data, tries one micro-batch. ``host``: the address of this machine at which
+        its peers reach it; None: it will have none. Returns what others must know of this worker: ``host`` (name), ``pid``,
+        ``door`` (host and port at which peers call, if it has one), ``job`` (name), ``micro_batches``.
 
         Raises JobError, DataError, UserCodeError."""
         self._page.write("preparing", 0)
@@ -62,15 +63,15 @@ class Member:
         if threads is not None:
             set_threads(threads)
         self._make(job)
-        if host_store is not None:
-            from gdist.worker.connect import host_store as open_store
+        if host is not None:
+            from gdist.worker.door import Door
 
-            self._store = open_store(host_store)
+            self._door = Door(host)
         self._page.write("prepared", 0)
         return {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "store": (host_store, self._store.port) if self._store is not None else None,
+            "door": self._door.address if self._door is not None else None,
             "job": self.name,
             "micro_batches": self.shares,
         }
@@ -172,6 +173,8 @@ class Member:
     def close(self) -> None:
         """Leaves for good: nothing of this member goes on in other threads."""
         self.leave()
+        if self._door is not None:
+            self._door.close()
         if self._built is not None:
             self._built.data.close()
 
@@ -212,19 +215,13 @@ class Member:
         return load_job(order.job_file, overrides=order.overrides)
 
     def _connect(self, membership: Membership) -> Collective:
-        from gdist.worker.connect import LOOPBACK, connect, reach_store
+        from gdist.engine.collective import Alone
+        from gdist.worker.connect import connect
 
-        store = self._store
-        if store is None and membership.store is not None:
-            store = reach_store(*membership.store)
-        return connect(
-            store,
-            rank=membership.rank,
-            size=membership.size,
-            generation=membership.generation,
-            device=self.device,
-            one_host=membership.store is None or membership.store[0] == LOOPBACK,
-        )
+        if membership.size == 1:
+            return Alone()
+        assert self._door is not None, "workers with peers are prepared with a host"
+        return connect(self._door, membership, device=self.device)
 
     def _start(self, built: Built, membership: Membership) -> None:
         """The run's own state: fresh, or a checkpoint's. Whoever leads writes what the job is."""

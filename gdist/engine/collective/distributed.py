@@ -6,137 +6,167 @@ that is nobody's default can be left and formed again without touching what the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._C._distributed_c10d import PrefixStore, ProcessGroupGloo, Store
 
 from gdist.engine.collective.collective import DEADLINE_S, Pending
+from gdist.engine.collective.group import GROUP_S, form_group
+from gdist.engine.collective.sockets import Sockets
+from gdist.engine.collective.watch import Watch
 from gdist.errors import PeerLost
 
+ABORT_S = 10.0  # for NCCL to let go of the device; a process that cannot is replaced
 PAIR_UP_TO_BYTES = 4 << 20  # two workers swap a message of this size and add, 1.5 to 3 times as fast as Gloo's all-reduce
 
 
 class _Works:
-    """Several transfers as one."""
+    """Several transfers as one; ``then`` is what is left to do when they are done."""
 
-    def __init__(self, works: Sequence[Any]) -> None:
+    def __init__(self, owner: Distributed, works: Sequence[Any], then: Callable[[], object] | None = None) -> None:
+        self._owner = owner
         self._works = works
+        self._then = then
+        owner.under_way += 1
 
     def wait(self) -> None:
-        with _as_peer_lost():
+        with self._owner.using(), self._owner.waiting:
             for work in self._works:
                 work.wait()
-
-
-class _Swap:
-    """An all-reduce of two: both send, both add; a + b = b + a to the bit."""
-
-    def __init__(self, group: Any, tensor: Tensor, peer: int, tag: int) -> None:
-        self._tensor = tensor
-        self._received = torch.empty_like(tensor)
-        self._works = (group.recv([self._received], peer, tag), group.send([tensor], peer, tag))
-
-    def wait(self) -> None:
-        with _as_peer_lost():
-            for work in self._works:
-                work.wait()
-        self._tensor += self._received
+            self._owner.settle()
+        self._owner.under_way -= 1
+        if self._then is not None:
+            self._then()
 
 
 class Distributed:
-    """Worker ``rank`` of ``size``, joined through ``store`` under a prefix that no other generation has used.
+    """Worker ``rank``, joined to its ``peers`` by sockets that do not block and carry nothing else.
 
-    ``host``: the address of this machine that its peers reach (loopback when all are on one machine), or None to let the
-    backend choose (``GLOO_SOCKET_IFNAME``, ``NCCL_SOCKET_IFNAME``). ``deadline_s`` bounds every wait for a peer.
+    ``host``: the address of this machine that its peers reach, or None to let the backend choose (``GLOO_SOCKET_IFNAME``,
+    ``NCCL_SOCKET_IFNAME``); ``store_host``: the first worker's. ``deadline_s`` bounds every wait for a peer, during which
+    ``waiting`` is entered; ``form_s`` and ``cancelled`` bound the forming. Raises PeerLost where the group does not form.
     """
 
     overlaps = True
 
     def __init__(
         self,
-        store: Store,
+        peers: Mapping[int, socket.socket],
         *,
         rank: int,
-        size: int,
-        generation: int = 1,
         device: str = "cpu",
         host: str | None = None,
+        store_host: str = "127.0.0.1",
         deadline_s: float = DEADLINE_S,
+        form_s: float = GROUP_S,
+        waiting: AbstractContextManager[object] | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self.rank = rank
-        self.size = size
+        self.size = len(peers) + 1
+        self.waiting = waiting or nullcontext()
+        self.under_way = 0  # transfers that were started and not waited for
         self._nccl = device != "cpu"
-        self._closed = False
+        self._lost: int | None = None
+        self._broken = False
         self._tag = 0
-        prefixed = PrefixStore(f"gdist/{generation}", store)
-        with _as_peer_lost("the workers could not form a process group"):
-            if self._nccl:
-                self._group = _nccl(prefixed, rank, size, deadline_s)
-            else:
-                self._group = _gloo(prefixed, rank, size, deadline_s, host)
+        self._closing = threading.Lock()
+        self._mesh = Sockets(peers, rank=rank, deadline_s=form_s)
+        self._formed = form_group(
+            self._mesh, peers, device=device, host=host, store_host=store_host, deadline_s=deadline_s, form_s=form_s,
+            cancelled=cancelled,
+        )  # fmt: skip
+        self._group = self._formed.backend
+        self._watch: Watch | None = Watch(peers, lost=self._free)
+        self._watch.start()
 
     def all_reduce(self, tensor: Tensor) -> Pending:
-        with _as_peer_lost():
+        with self.using() as group:
             if self.size == 2 and not self._nccl and tensor.nbytes <= PAIR_UP_TO_BYTES:
-                return _Swap(self._group, tensor, 1 - self.rank, self._next_tag())
-            return _Works((self._group.allreduce([tensor]),))
+                peer, tag, received = 1 - self.rank, self._next_tag(), torch.empty_like(tensor)
+                works = (group.recv([received], peer, tag), group.send([tensor], peer, tag))
+                return _Works(self, works, then=lambda: tensor.add_(received))  # a + b = b + a to the bit
+            return _Works(self, (group.allreduce([tensor]),))
 
     def exchange(self, outgoing: Sequence[Tensor | None], incoming: Sequence[Tensor | None]) -> _Works:
-        with _as_peer_lost():
+        with self.using() as group:
             if self._nccl:  # NCCL wants point-to-point transfers in one group, or they wait for one another
                 nothing = torch.empty(0, device=f"cuda:{torch.cuda.current_device()}")
                 received = [nothing if t is None else t for t in incoming]
-                return _Works((self._group.alltoall(received, [nothing if t is None else t for t in outgoing]),))
+                return _Works(self, (group.alltoall(received, [nothing if t is None else t for t in outgoing]),))
             tag = self._next_tag()
-            works = [self._group.recv([t], r, tag) for r, t in enumerate(incoming) if t is not None and r != self.rank]
-            works += [self._group.send([t], r, tag) for r, t in enumerate(outgoing) if t is not None and r != self.rank]
-            return _Works(works)
+            works = [group.recv([t], r, tag) for r, t in enumerate(incoming) if t is not None and r != self.rank]
+            works += [group.send([t], r, tag) for r, t in enumerate(outgoing) if t is not None and r != self.rank]
+            return _Works(self, works)
 
     def broadcast(self, tensor: Tensor, *, source: int) -> _Works:
         options = dist.BroadcastOptions()
         options.rootRank = source
         options.rootTensor = 0
-        with _as_peer_lost():
-            return _Works((self._group.broadcast([tensor], options),))
+        with self.using() as group:
+            return _Works(self, (group.broadcast([tensor], options),))
+
+    def settle(self) -> None:
+        """NCCL's own wait only orders the device's work: the host waits here, and sees whether an abort has ended it."""
+        if self._nccl:
+            torch.cuda.current_stream().synchronize()
+            if self._lost is not None or self._watch is None:
+                raise RuntimeError("the group was aborted")
+
+    @contextmanager
+    def using(self) -> Iterator[Any]:
+        """The backend. Any error of it means that the generation is over; its text blames neighbours, so it is only a note."""
+        try:
+            if self._group is None:
+                raise RuntimeError("the generation was left")
+            yield self._group
+        except (RuntimeError, ValueError) as error:
+            self._broken = True
+            note = " ".join(str(error).split())[:300]
+            if self._lost is not None:
+                note = f"worker {self._lost} closed its connection ({note})"
+            raise PeerLost("a worker of this generation is gone", note=note) from error
+
+    def close(self) -> None:
+        with self._closing:
+            watch, self._watch = self._watch, None
+        if watch is None:
+            return
+        watch.end(goodbye=not self._broken and not self.under_way)
+        if self._nccl:
+            self._abort()
+        self._formed.cut()
+        self._group = None
+        self._formed.close()
+        self._mesh.close()
+
+    def _free(self, rank: int) -> None:
+        """A peer is gone: whoever is blocked in the group gets an error now."""
+        self._lost = rank
+        self._broken = True
+        if self._nccl:
+            self._abort()
+        self._formed.cut()
+
+    def _abort(self) -> None:
+        """NCCL's abort may itself block, and with it every later use of the device: then this process is of no more use."""
+        thread = threading.Thread(target=self._formed.backend.abort, name="gdist-abort", daemon=True)
+        thread.start()
+        thread.join(ABORT_S)
+        if thread.is_alive():
+            print(f"NCCL could not be aborted within {ABORT_S:g} s: this process ends", file=sys.stderr, flush=True)  # noqa: T201
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _next_tag(self) -> int:
         """Every worker starts the same transfers in the same order, so the counts agree."""
         self._tag = (self._tag + 1) % (1 << 20)
         return self._tag
-
-    def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._nccl:
-            self._group.abort()
-        del self._group  # closes Gloo's sockets: a peer that still waits gets an error at once
-
-
-def _gloo(store: Store, rank: int, size: int, deadline_s: float, host: str | None) -> Any:
-    options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]
-    device = ProcessGroupGloo.create_device(hostname=host) if host else ProcessGroupGloo.create_default_device()
-    options._devices = [device]
-    options._timeout = timedelta(seconds=deadline_s)
-    return ProcessGroupGloo(store, rank, size, options)
-
-
-def _nccl(store: Store, rank: int, size: int, deadline_s: float) -> Any:
-    options = dist.ProcessGroupNCCL.Options()
-    options._timeout = timedelta(seconds=deadline_s)
-    return dist.ProcessGroupNCCL(store, rank, size, options)
-
-
-@contextmanager
-def _as_peer_lost(what: str = "a worker of this generation is gone") -> Iterator[None]:
-    """Any error of a collective means that the generation is over; its text blames neighbours, so it is only a note."""
-    try:
-        yield
-    except (RuntimeError, ValueError) as error:
-        raise PeerLost(what, note=" ".join(str(error).split())[:300]) from error

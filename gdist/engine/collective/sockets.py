@@ -12,16 +12,17 @@ with the same bits, and the same run gives the same bits again.
 from __future__ import annotations
 
 import select
+import socket
 import struct
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._distributed_c10d import PrefixStore, Store
 
 from gdist.engine.collective.collective import DEADLINE_S
-from gdist.engine.collective.peers import connect
 from gdist.errors import PeerLost, ReplicasDiffer
 
 DIRECT_UP_TO_BYTES = 512 << 10  # above, slices move fewer bytes
@@ -37,27 +38,27 @@ class _Done:
 
 
 class Sockets:
-    """Worker ``rank`` of ``size``; arguments as of ``Distributed``. CPU tensors only. Calls return when they are done: there
-    is no other thread to do the work meanwhile, so nothing is gained by starting early (``overlaps``)."""
+    """Worker ``rank``, joined to its ``peers`` by sockets that do not block and carry nothing else. CPU tensors only. Calls
+    return when they are done: there is no other thread to do the work meanwhile, so nothing is gained by starting early
+    (``overlaps``). ``deadline_s`` bounds every wait for a peer, during which ``waiting`` is entered."""
 
     overlaps = False
 
     def __init__(
         self,
-        store: Store,
+        peers: Mapping[int, socket.socket],
         *,
         rank: int,
-        size: int,
-        generation: int = 1,
-        host: str = "127.0.0.1",
         deadline_s: float = DEADLINE_S,
+        waiting: AbstractContextManager[object] | None = None,
     ) -> None:
         self.rank = rank
-        self.size = size
+        self.size = len(peers) + 1
+        self._peers = dict(peers)
         self._deadline_s = deadline_s
-        prefixed = PrefixStore(f"gdist/{generation}/sockets", store)
-        self._peers = connect(prefixed, rank=rank, size=size, host=host, deadline_s=deadline_s)
-        self._others = [r for r in range(size) if r != rank]
+        self._waiting = waiting or nullcontext()
+        self._others = sorted(peers)
+        self._busy = threading.RLock()  # held while the sockets are used: none is closed, and its number reused, meanwhile
         self._calls = 0
         self._scratch: dict[tuple[int, torch.dtype], Tensor] = {}
 
@@ -86,9 +87,13 @@ class Sockets:
         return _Done()
 
     def close(self) -> None:
-        for peer in self._peers.values():
-            peer.close()
-        self._peers = {}
+        for peer in list(self._peers.values()):
+            with suppress(OSError):  # the peer was faster
+                peer.shutdown(socket.SHUT_RDWR)  # frees a thread of ours that waits
+        with self._busy:
+            for peer in self._peers.values():
+                peer.close()
+            self._peers = {}
 
     def _reduce_in_slices(self, flat: Tensor) -> None:
         width = SLICE_BYTES // flat.element_size()
@@ -137,11 +142,12 @@ class Sockets:
         into = {r: [memoryview(headers[r]), *(p for p in parts if p.nbytes)] for r, parts in incoming.items()}
         expected = {r: sum(p.nbytes for p in parts) for r, parts in incoming.items()}
         try:
-            while out or into:
-                moved = [self._send(r, out) for r in list(out)]
-                moved += [self._receive(r, into, headers, expected) for r in list(into)]
-                if not any(moved):
-                    self._wait(out, into)
+            with self._busy:
+                while out or into:
+                    moved = [self._send(r, out) for r in list(out)]
+                    moved += [self._receive(r, into, headers, expected) for r in list(into)]
+                    if not any(moved):
+                        self._wait(out, into)
         except (OSError, KeyError) as error:
             raise PeerLost("a worker of this generation is gone", note=str(error)) from error
 
@@ -187,7 +193,9 @@ class Sockets:
         poll = select.poll()
         for r in {*out, *into}:
             poll.register(self._peers[r], (select.POLLOUT if r in out else 0) | (select.POLLIN if r in into else 0))
-        if not poll.poll(self._deadline_s * 1000):
+        with self._waiting:
+            answered = poll.poll(self._deadline_s * 1000)
+        if not answered:
             who = ", ".join(str(r) for r in sorted({*out, *into}))
             raise PeerLost(
                 f"worker {who} did not answer for {self._deadline_s:g} s", where=f"collective {self._calls}, worker {self.rank}"

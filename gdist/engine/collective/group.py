@@ -1,0 +1,188 @@
+"""Forming a process group of torch.distributed in bounded time, and breaking it from outside.
+
+The first worker opens a rendezvous store for this one group; its port travels over the sockets that join the workers already.
+All that may block for ever in foreign code (a store whose host is stopped answers no call and minds no timeout) happens in a
+side thread, which is left to itself once a peer is gone or the generation is not wanted any more.
+
+Gloo cannot be aborted, but its sockets can be shut down: whoever waits for them then has an error within milliseconds. They
+are found by comparing the process's sockets before and after with what the peers find: both ends must have appeared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import ProcessGroupGloo, TCPStore
+
+from gdist.engine.collective.share import share_bytes
+from gdist.engine.collective.sockets import Sockets
+from gdist.errors import PeerLost, Superseded
+
+GROUP_S = 60.0  # for workers that are all there to form a group
+CANCEL_S = 0.05
+
+Endpoint = tuple[str, int, str, int]  # own address, the peer's
+
+
+@dataclass
+class Group:
+    """A process group; ``sockets``: its own, by a second descriptor each (numbers are reused, connections are not)."""
+
+    backend: Any
+    sockets: list[socket.socket] = field(default_factory=list)
+    store: Any = None  # kept where the backend needs it for as long as it lives
+
+    def cut(self) -> None:
+        """Ends its connections: who is blocked in one of its calls, here or at a peer, has an error at once."""
+        for each in self.sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.cut()
+        self.backend = None  # waits for what is under way, which has failed by now
+        for each in self.sockets:
+            each.close()
+        self.sockets, self.store = [], None
+
+
+def form_group(
+    mesh: Sockets,
+    peers: Mapping[int, socket.socket],
+    *,
+    device: str,
+    host: str | None,
+    store_host: str,
+    deadline_s: float,
+    cancelled: Callable[[], bool],
+    form_s: float = GROUP_S,
+) -> Group:
+    """A group of the workers of ``mesh``; arguments as of ``Distributed``. Raises PeerLost, or Superseded once
+    ``cancelled()``."""
+    found: list[Group] = []
+    failed: list[BaseException] = []
+
+    def form() -> None:
+        try:
+            found.append(_form(mesh, device=device, host=host, store_host=store_host, form_s=form_s, deadline_s=deadline_s))
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=form, name="gdist-form", daemon=True)
+    ends = time.monotonic() + form_s
+    thread.start()
+    poll = select.poll()
+    for stream in peers.values():
+        poll.register(stream, select.POLLRDHUP)
+    while True:
+        thread.join(CANCEL_S)
+        if not thread.is_alive():
+            break
+        if cancelled():
+            mesh.close()
+            raise Superseded("the process group is not formed: another generation takes its place")
+        if poll.poll(0) or time.monotonic() > ends:
+            mesh.close()
+            raise PeerLost("the workers could not form a process group", note=f"a peer is gone, or {form_s:g} s are over")
+    if failed:
+        mesh.close()
+        text = " ".join(str(failed[0]).split())[:300]
+        raise PeerLost("the workers could not form a process group", note=text) from failed[0]
+    return found[0]
+
+
+def _form(mesh: Sockets, *, device: str, host: str | None, store_host: str, form_s: float, deadline_s: float) -> Group:
+    rank, size = mesh.rank, mesh.size
+    before = set(_connections())
+    store = _host_store(store_host, form_s) if rank == 0 else None
+    port = int(share_bytes(mesh, str(store.port).encode() if store else b"")[0])
+    if store is None:
+        store = TCPStore(store_host, port, is_master=False, timeout=timedelta(seconds=form_s))
+    if device != "cpu":
+        backend = _nccl(store, rank, size, deadline_s)
+        share_bytes(mesh, b"")
+        return Group(backend, store=store)
+    backend = _gloo(store, rank, size, form_s, host)
+    mine = {inode: end for inode, end in _connections().items() if inode not in before and port not in (end[1], end[3])}
+    said = share_bytes(mesh, json.dumps(list(mine.values())).encode())  # when it is back, all have formed and need no store
+    others = {(e[2], e[3], e[0], e[1]) for r, each in enumerate(said) if r != rank for e in json.loads(each)}
+    backend._set_default_timeout(timedelta(seconds=deadline_s))
+    return Group(backend, _duplicates({inode for inode, end in mine.items() if end in others}))
+
+
+def _host_store(host: str, form_s: float) -> Any:
+    """Listens on ``host`` alone; left to itself a store listens on all addresses."""
+    listening = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    port = listening.getsockname()[1]
+    return TCPStore(
+        host, port, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=form_s),
+        master_listen_fd=listening.detach(),
+    )  # fmt: skip
+
+
+def _gloo(store: Any, rank: int, size: int, form_s: float, host: str | None) -> Any:
+    options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]
+    device = ProcessGroupGloo.create_device(hostname=host) if host else ProcessGroupGloo.create_default_device()
+    options._devices = [device]
+    options._timeout = timedelta(seconds=form_s)
+    return ProcessGroupGloo(store, rank, size, options)
+
+
+def _nccl(store: Any, rank: int, size: int, deadline_s: float) -> Any:
+    """The first collective makes the connections, so it belongs to the forming. Errors are ours to handle: left to itself the
+    backend's own watchdog ends the process."""
+    os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0")
+    options = dist.ProcessGroupNCCL.Options()
+    options._timeout = timedelta(seconds=deadline_s)
+    backend: Any = dist.ProcessGroupNCCL(store, rank, size, options)
+    backend.allreduce([torch.ones(1, device=f"cuda:{torch.cuda.current_device()}")]).wait()
+    torch.cuda.current_stream().synchronize()
+    return backend
+
+
+def _connections() -> dict[int, Endpoint]:
+    """The process's TCP connections, by the number that the kernel gave each."""
+    found: dict[int, Endpoint] = {}
+    for inode, fd in _sockets().items():
+        with suppress(OSError), socket.socket(fileno=os.dup(fd)) as copy:
+            if copy.family in (socket.AF_INET, socket.AF_INET6):
+                own, peer = copy.getsockname(), copy.getpeername()
+                found[inode] = (own[0], own[1], peer[0], peer[1])
+    return found
+
+
+def _duplicates(wanted: set[int]) -> list[socket.socket]:
+    found = []
+    for inode, fd in _sockets().items():
+        if inode in wanted:
+            with suppress(OSError):
+                copy = socket.socket(fileno=os.dup(fd))
+                if os.fstat(copy.fileno()).st_ino == inode:
+                    found.append(copy)
+                else:
+                    copy.close()
+    return found
+
+
+def _sockets() -> dict[int, int]:
+    """Descriptors of this process's sockets, by inode."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            status = os.fstat(int(name))
+            if stat.S_ISSOCK(status.st_mode):
+                found[status.st_ino] = int(name)
+    return found
