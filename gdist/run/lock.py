@@ -32,3 +32,20 @@ def hold(folder: Path) -> int:
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
     return handle
+
+
+def holder(folder: Path) -> str | None:
+    """Who writes the run right now, as words; None: nobody does."""
+    try:
+        handle = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(handle, 200, 0).decode(errors="replace") or "another process"
+    except OSError:
+        return "another process"  # a file system without locks: nothing can be said
+    finally:
+        os.close(handle)
+    return None

@@ -1,0 +1,137 @@
+"""A change of a run's workers from another terminal: asked for, then awaited. What ``scale`` and ``drain`` share."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from gdist.cli.exit_codes import DONE
+from gdist.display.asked import Asked
+from gdist.display.changes import under_way
+from gdist.display.sentences import told
+from gdist.display.standing import Standing
+from gdist.display.stdout import JsonOutput
+from gdist.display.waiting import Waiting
+from gdist.errors import DeadlineExceeded, RunFailed, UsageError
+from gdist.run.bounds import Bounds
+from gdist.run.folder import RunFolder
+from gdist.run.follow import Following
+from gdist.run.lock import holder
+
+WAIT_S = 300.0
+RESTART_S = 3.0  # for a controller that has died to be there again
+_POLL_S = 0.1
+_QUIET = ("scale", "generation", "leaving")  # the command says these itself
+
+
+class Changing:
+    """A run that trains right now, as far as its folder tells. Raises UsageError where its workers cannot change."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        _must_train(folder)
+        self.folder = folder
+        self.standing = Standing()
+        self.micro_batches: int | None = None
+        self._following = Following(folder)
+        begun = self._following.news()
+        self.standing.take(begun)
+        for event in begun.events:
+            self.micro_batches = event.get("micro_batches", self.micro_batches)
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        return self.standing.members.slots
+
+    def wait(self, wanted: Callable[[Asked], bool], *, for_what: str) -> Asked:
+        """Until ``wanted``; says meanwhile what happens. Raises RunFailed if the run ends before, DeadlineExceeded."""
+        asked, shown, deadline = Asked(self.slots, wanted), Waiting(), time.monotonic() + WAIT_S
+        try:
+            while True:
+                news = self._following.news()
+                asked.take(news)
+                for event, line in told(news, self.standing):
+                    if event["event"] not in _QUIET:
+                        shown.say(line)
+                if asked.settled:
+                    return asked
+                if asked.ended is not None:
+                    raise RunFailed(f"run `{self.folder.name}` ended before that: {asked.ended}", where=str(self.folder.path))
+                if time.monotonic() > deadline:
+                    raise self._late(for_what)
+                shown.show("; ".join(under_way(self.standing.members, now=time.time())) or f"waiting for {for_what}")
+                time.sleep(_POLL_S)
+        finally:
+            shown.show("")
+
+    def _late(self, for_what: str) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"{for_what} did not come within {WAIT_S:.0f} s",
+            where=str(self.folder.path),
+            note="; ".join(under_way(self.standing.members, now=time.time())) or None,
+            help=f"the wish stands; gdist scale {self.folder.name} {len(self.slots)} takes it back",
+        )
+
+
+def finish(
+    run: Changing,
+    ask: Callable[[], None],
+    wanted: Callable[[Asked], bool],
+    *,
+    begun: str,
+    for_what: str,
+    no_wait: bool,
+    as_json: bool,
+    more: dict[str, Any],
+) -> int:
+    """Asks, says ``begun``, waits unless told not to, and says what has become of it; the exit code."""
+    output = JsonOutput() if as_json else None
+    try:
+        ask()
+        if output is None:
+            click.echo(begun)
+        found = Asked(run.slots, wanted) if no_wait else run.wait(wanted, for_what=for_what)
+        if output is not None:
+            output.write([{"run": run.folder.name, **more, **found.to_dict()}])
+        elif not no_wait:
+            click.echo(found.words())
+    finally:
+        if output is not None:
+            output.close()
+    return DONE
+
+
+def check_share(wanted: Bounds, run: Changing) -> None:
+    """Raises UsageError where a step has fewer micro-batches than there would be workers."""
+    parts = run.micro_batches
+    if parts is not None and wanted.most > parts:
+        raise UsageError(
+            f"a step of run `{run.folder.name}` has {parts} micro-batches: {wanted.most} workers cannot share them",
+            where=f"command line: {wanted}",
+            help=f"at most: gdist scale {run.folder.name} {Bounds(min(wanted.least, parts), parts)}",
+        )
+
+
+def _must_train(folder: RunFolder) -> None:
+    result = folder.result()
+    how = f"gdist resume {folder.name} --workers N"
+    if result is not None:
+        ended = {"done": "is done", "stopped": "was stopped"}.get(str(result.get("status")), "has failed")
+        raise UsageError(f"run `{folder.name}` {ended}: it has no workers", where=str(folder.path), help=f"to go on: {how}")
+    control, by = folder.control(), holder(folder.path)
+    deadline = time.monotonic() + RESTART_S
+    while by is None and control is not None and control.get("host") == socket.gethostname() and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        by = holder(folder.path)
+    if by is None and (control is None or control.get("host") == socket.gethostname()):
+        raise UsageError(f"run `{folder.name}` is not being trained right now", where=str(folder.path), help=f"to go on: {how}")
+    if control is None:
+        raise UsageError(
+            f"run `{folder.name}` trains without Ray, with the workers that it has",
+            where=str(folder.path),
+            note=f"by {by}",
+            help=f"end it with Ctrl-C where it was started, and: {how}",
+        )
