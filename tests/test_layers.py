@@ -27,7 +27,8 @@ LAYERS = (
     ("engine",),
     ("task",),
     ("job",),
-    ("optim", "schedule", "data", "run", "membership"),
+    ("run",),
+    ("optim", "schedule", "data", "membership"),
     ("description", "durable", "records", "fault_points"),
     ("errors",),
 )

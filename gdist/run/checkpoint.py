@@ -1,41 +1,43 @@
 """Checkpoints: one folder each, whole or absent, every byte under a hash. No pickle anywhere.
 
-    checkpoints/step-00001200/
-    ├── model.safetensors, optimizer.safetensors, ...   tensors by name
+    checkpoints/step-00001200.g3/                       of step 1200, written in generation 3 (the first is not named)
+    ├── model.safetensors, optimizer.safetensors, ...   tensors by name; or, of several workers that wrote together,
+    │   model-1-of-2.safetensors ... part-1-of-2.json   the share of each (shares.py), and its own small manifest
     ├── state.json                                      everything else
     └── manifest.json                                   written last: size and SHA-256 of each file, and of itself
 
-Invariants: a folder without a manifest is no checkpoint (an interrupted write, removed by the next writer); what a manifest
-lists was on the disk before the manifest was; a folder's name is never used twice (``step-00001200.2``); nothing is deleted
+Invariants: a folder without a manifest is no checkpoint (an interrupted write, removed by a later writer); what a manifest
+lists was durable before the manifest was; a folder's name is never used twice (``step-00001200.2``); nothing is deleted
 before its successor is durable. A named checkpoint (``best-step-00001200``) is outlived only by the next of its name.
+
+Here they are read; checkpoint_write.py writes them. ``Location``: a path, or an object store's URL.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import os
 import re
-import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdist.durable import sha256_of, sync_folder, write_whole
-from gdist.errors import CheckpointError
-from gdist.run.tensors import read_tensors, save_tensors
+from gdist.errors import CheckpointError, DataError
+from gdist.run.store import LocalStore, Store, Stored, open_store
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Location = Path | str
+
 MANIFEST = "manifest.json"
 STATE = "state.json"
-FORMAT = 1
+FORMAT = 2
+READS = (1, 2)
 
-_FOLDER = re.compile(r"(?:(?P<name>[A-Za-z0-9_.-]+)-)?step-(?P<step>\d{8,})(?:\.(?P<again>\d+))?")
+_FOLDER = re.compile(r"(?:(?P<name>[A-Za-z0-9_.-]+)-)?step-(?P<step>\d{8,})(?:\.g(?P<generation>\d+))?(?:\.(?P<again>\d+))?")
+_PART = re.compile(r"(?P<file>.+?)(?:-\d+-of-\d+)?\.safetensors")
 _MEND = "go on from an older one: gdist resume takes the newest good one by itself"
 
 
@@ -43,7 +45,7 @@ _MEND = "go on from an older one: gdist resume takes the newest good one by itse
 class Checkpoint:
     """What was saved: tensors by file and name, and the state's JSON."""
 
-    path: Path
+    path: Location
     step: int
     name: str | None
     files: dict[str, dict[str, Tensor]]
@@ -52,79 +54,65 @@ class Checkpoint:
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """A checkpoint's folder, ordered by step, then by how often that step was written."""
+    """A checkpoint's folder, ordered by step, then by generation, then by how often that step was written in it."""
 
     step: int
+    generation: int
     again: int
     unnamed: bool
-    path: Path
+    folder: str
+    path: Location = field(compare=False)
+    written: float = field(compare=False)  # s since 1970; 0: it has no manifest
+    bytes: int = field(compare=False)
 
     @property
     def name(self) -> str | None:
-        return None if self.unnamed else self.path.name.partition("-step-")[0]
+        return None if self.unnamed else self.folder.partition("-step-")[0]
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has a manifest: else somebody is writing it, or was."""
+        return self.written > 0
 
 
-def write_checkpoint(
-    folder: Path, step: int, *, files: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any], name: str | None = None
-) -> Path:
-    """Writes one checkpoint durably and returns its path. ``files``: file name without suffix -> tensors by name.
-
-    Raises CheckpointError; what was written so far is taken away then, and older checkpoints are as they were.
-    """
-    target: Path | None = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        target = _new_folder(folder, (f"{name}-" if name else "") + f"step-{step:08d}")
-        for file, tensors in files.items():
-            save_tensors(target / f"{file}.safetensors", tensors)
-        write_whole(target / STATE, json.dumps(state).encode())
-        sync_folder(folder)
-        content: dict[str, Any] = {"format": FORMAT, "step": step, "name": name, "created": time.time()}
-        content["files"] = {path.name: _described(path) for path in sorted(target.iterdir())}
-        content["manifest_sha256"] = _digest(content)
-        write_whole(target / MANIFEST, json.dumps(content, indent=2).encode())
-    except (OSError, CheckpointError, TypeError, ValueError) as error:
-        if target is not None:
-            shutil.rmtree(target, ignore_errors=True)
-        if isinstance(error, CheckpointError):
-            raise
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        help = "free the disk or mend its permissions: the next checkpoint tries again"
-        raise CheckpointError(
-            f"the checkpoint of step {step} cannot be written: {why}", where=str(folder), help=help
-        ) from error
-    return target
-
-
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_checkpoint(path: Location) -> Checkpoint:
     """The checkpoint in ``path``, sizes and hashes checked. Raises CheckpointError that names the file and the mend."""
-    path = Path(path)
+    from gdist.run.shares import join
+
+    store, folder = _at(path)
     manifest = verify_checkpoint(path)
-    tensors = {Path(file).stem: read_tensors(path / file)[0] for file in manifest["files"] if file.endswith(".safetensors")}
-    state = json.loads((path / STATE).read_bytes())
+    parts: dict[str, list[str]] = {}
+    for file in sorted(manifest["files"]):
+        if found := _PART.fullmatch(file):
+            parts.setdefault(found["file"], []).append(file)
+    tensors = {
+        name: join((store.tensors(folder, file) for file in files), where=store.place(folder)) for name, files in parts.items()
+    }
+    state = json.loads(b"".join(store.pieces(folder, STATE)))
     return Checkpoint(path=path, step=manifest["step"], name=manifest["name"], files=tensors, state=state)
 
 
-def verify_checkpoint(path: Path) -> dict[str, Any]:
+def verify_checkpoint(path: Location) -> dict[str, Any]:
     """The manifest, after each file's size and hash were found to be as it says. Raises CheckpointError."""
-    manifest = _manifest(path)
-    for file, expected in manifest["files"].items():
-        place = path / file
-        if not place.is_file():
-            raise CheckpointError(f"{file} of the checkpoint is missing", where=str(place), help=_MEND)
-        size = place.stat().st_size
-        if size != expected["bytes"]:
-            what = f"{file} of the checkpoint has {size} bytes, written were {expected['bytes']}"
-            raise CheckpointError(what, where=str(place), note="the file is truncated or was replaced", help=_MEND)
-        if sha256_of(place) != expected["sha256"]:
-            what = f"{file} of the checkpoint is altered: its SHA-256 is not the one that was written"
-            raise CheckpointError(what, where=str(place), note="a bad disk, or somebody edited it", help=_MEND)
+    store, folder = _at(path)
+    manifest = read_manifest(store, folder)
+    for error in _problems(store, folder, manifest):
+        raise error
     return manifest
 
 
-def newest_checkpoint(folder: Path, *, on_bad: Callable[[CheckpointError], None] | None = None) -> Path | None:
-    """The newest checkpoint under ``folder`` that verifies; None if there is none. ``on_bad`` hears of each one passed over."""
-    for place in reversed(list_checkpoints(folder)):
+def problems(path: Location) -> list[CheckpointError]:
+    """Everything that is wrong with the checkpoint: none, if it is good."""
+    store, folder = _at(path)
+    try:
+        return list(_problems(store, folder, read_manifest(store, folder)))
+    except CheckpointError as error:
+        return [error]
+
+
+def newest_checkpoint(where: Location, *, on_bad: Callable[[CheckpointError], None] | None = None) -> Location | None:
+    """The newest checkpoint under ``where`` that verifies; None if there is none. ``on_bad`` hears of each one passed over."""
+    for place in reversed(list_checkpoints(where)):
         try:
             verify_checkpoint(place.path)
         except CheckpointError as error:
@@ -135,71 +123,110 @@ def newest_checkpoint(folder: Path, *, on_bad: Callable[[CheckpointError], None]
     return None
 
 
-def named_checkpoint(folder: Path, name: str) -> Path | None:
+def named_checkpoint(where: Location, name: str) -> Location | None:
     """The newest checkpoint of that name (not verified); None if there is none."""
-    return next((place.path for place in reversed(list_checkpoints(folder)) if place.name == name), None)
+    return next((place.path for place in reversed(list_checkpoints(where)) if place.name == name), None)
 
 
-def list_checkpoints(folder: Path) -> list[Place]:
-    """The checkpoints that have a manifest (not verified), oldest first."""
-    return sorted(place for place in _places(folder) if (place.path / MANIFEST).is_file())
+def list_checkpoints(where: Location) -> list[Place]:
+    """The checkpoints that have a manifest (not verified), oldest first. Raises CheckpointError where a store is away."""
+    return sorted(place for place in places(where) if place.whole)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Takes away what interrupted writers left. Only for the one writer of the folder."""
-    for place in _places(folder):
-        if not (place.path / MANIFEST).is_file():
-            shutil.rmtree(place.path, ignore_errors=True)
+def places(where: Location) -> list[Place]:
+    """The same, in any order, with those that are not whole."""
+    try:
+        listing = open_store(where).listing()
+    except (OSError, DataError) as error:
+        raise unreadable("the checkpoints cannot be listed", error, where=str(where)) from error
+    return [_place(where, folder, found, files) for folder, files in listing.items() if (found := _FOLDER.fullmatch(folder))]
 
 
-def remove_checkpoint(path: Path) -> None:
+def folder_name(step: int, *, generation: int, name: str | None) -> str:
+    """The folder's name, the same on all workers of a generation."""
+    return (f"{name}-" if name else "") + f"step-{step:08d}" + (f".g{generation}" if generation > 1 else "")
+
+
+def remove_leftovers(where: Location, *, before: tuple[int, int] | None = None) -> None:
+    """Takes away what interrupted writers left. ``before``: only what is of an older (step, generation): whoever has written
+    that one durably knows that no other is of use any more."""
+    store = open_store(where)
+    for place in places(where):
+        if not place.whole and (before is None or (place.step, place.generation) < before):
+            store.remove(place.folder, first=MANIFEST)
+
+
+def remove_checkpoint(path: Location) -> None:
     """Deletes a checkpoint, manifest first: it is whole or no checkpoint at each moment."""
-    (path / MANIFEST).unlink(missing_ok=True)
-    sync_folder(path)
-    shutil.rmtree(path, ignore_errors=True)
+    store, folder = _at(path)
+    store.remove(folder, first=MANIFEST)
 
 
-def _places(folder: Path) -> Iterator[Place]:
+def read_manifest(store: Store, folder: str) -> dict[str, Any]:
+    """Raises CheckpointError where it is missing, altered, or of another format."""
+    where = store.place(folder, MANIFEST)
     try:
-        paths = list(folder.iterdir())
-    except FileNotFoundError:
-        return
-    for path in paths:
-        if (found := _FOLDER.fullmatch(path.name)) and path.is_dir():
-            yield Place(int(found["step"]), int(found["again"] or 1), found["name"] is None, path)
-
-
-def _new_folder(folder: Path, name: str) -> Path:
-    for again in itertools.count(1):
-        target = folder / (name if again == 1 else f"{name}.{again}")
-        try:
-            target.mkdir()
-        except FileExistsError:
-            continue
-        return target
-    raise AssertionError("unreachable")
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    place = path / MANIFEST
-    try:
-        content = json.loads(place.read_bytes())
+        content = json.loads(b"".join(store.pieces(folder, MANIFEST)))
         told = content.pop("manifest_sha256")
     except FileNotFoundError:
-        raise CheckpointError("this is not a whole checkpoint: it has no manifest", where=str(place), help=_MEND) from None
+        raise CheckpointError("this is not a whole checkpoint: it has no manifest", where=where, help=_MEND) from None
+    except (OSError, DataError) as error:
+        raise unreadable("the checkpoint's manifest cannot be read", error, where=where) from error
     except (ValueError, KeyError, AttributeError) as error:
-        raise CheckpointError("the checkpoint's manifest is altered", where=str(place), note=str(error), help=_MEND) from None
-    if told != _digest(content):
-        raise CheckpointError("the checkpoint's manifest is altered", where=str(place), help=_MEND)
-    if content["format"] != FORMAT:
-        what = f"the checkpoint has format {content['format']}, this gdist reads {FORMAT}"
-        raise CheckpointError(what, where=str(place), help="use the gdist version in job.json's `versions`")
+        raise CheckpointError("the checkpoint's manifest is altered", where=where, note=str(error), help=_MEND) from None
+    if told != digest(content):
+        raise CheckpointError("the checkpoint's manifest is altered", where=where, help=_MEND)
+    if content["format"] not in READS:
+        what = f"the checkpoint has format {content['format']}, this gdist reads {' and '.join(map(str, READS))}"
+        raise CheckpointError(what, where=where, help="use the gdist version in job.json's `versions`")
     return dict(content)
 
 
-def _described(path: Path) -> dict[str, Any]:
-    return {"bytes": os.stat(path).st_size, "sha256": sha256_of(path)}
-
-
-def _digest(content: dict[str, Any]) -> str:
+def digest(content: dict[str, Any]) -> str:
+    """Of a manifest without its own hash."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def unreadable(what: str, error: Exception, *, where: str) -> CheckpointError:
+    """A store's or a disk's error in our words."""
+    why = error.what if isinstance(error, DataError) else getattr(error, "strerror", None) or str(error)
+    note = error.note if isinstance(error, DataError) else None
+    help = error.help if isinstance(error, DataError) else "check the disk and the permissions"
+    return CheckpointError(f"{what}: {why}", where=where, note=note, help=help)
+
+
+def _problems(store: Store, folder: str, manifest: dict[str, Any]) -> Iterator[CheckpointError]:
+    for file, expected in manifest["files"].items():
+        where, hashed, size = store.place(folder, file), hashlib.sha256(), 0
+        try:
+            for piece in store.pieces(folder, file):
+                hashed.update(piece)
+                size += len(piece)
+        except FileNotFoundError:
+            yield CheckpointError(f"{file} of the checkpoint is missing", where=where, help=_MEND)
+            continue
+        except (OSError, DataError) as error:
+            yield unreadable(f"{file} of the checkpoint cannot be read", error, where=where)
+            continue
+        if size != expected["bytes"]:
+            what = f"{file} of the checkpoint has {size} bytes, written were {expected['bytes']}"
+            yield CheckpointError(what, where=where, note="the file is truncated or was replaced", help=_MEND)
+        elif hashed.hexdigest() != expected["sha256"]:
+            what = f"{file} of the checkpoint is altered: its SHA-256 is not the one that was written"
+            yield CheckpointError(what, where=where, note="a bad disk, or somebody edited it", help=_MEND)
+
+
+def _place(where: Location, folder: str, found: re.Match[str], files: Mapping[str, Stored]) -> Place:
+    path = where / folder if isinstance(where, Path) else f"{where.rstrip('/')}/{folder}"
+    written = files[MANIFEST].written if MANIFEST in files else 0.0
+    size = sum(file.bytes for file in files.values())
+    unnamed = found["name"] is None
+    generation, again = int(found["generation"] or 1), int(found["again"] or 1)
+    return Place(int(found["step"]), generation, again, unnamed, folder, path, written, size)
+
+
+def _at(path: Location) -> tuple[Store, str]:
+    if isinstance(path, Path) or "://" not in path:
+        return LocalStore(Path(path).parent), Path(path).name
+    where, _, folder = path.rstrip("/").rpartition("/")
+    return open_store(where), folder

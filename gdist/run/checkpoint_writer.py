@@ -1,65 +1,84 @@
-"""Writes checkpoints in a thread, while training goes on: a step waits only for the copy of the state in memory.
+"""Writes a worker's parts of checkpoints in a thread, while training goes on: a step waits only for the copy in memory.
 
-At most one checkpoint is being written and one waits. A newer one takes the place of a waiting one without a name, whose
-step it supersedes; nothing is lost by that but an intermediate. A failure (full disk, folder read-only) is kept in
-``last_error`` and in ``reports()``, and does not stop anything: the next checkpoint tries again.
+Parts are written in the order in which they were saved. At most one is being written and one waits: ``busy`` says so to the
+worker that leads, which wishes for no more meanwhile (it is done with a checkpoint only when all parts have come, so that
+no other worker has more in hand). A failure (full disk, folder read-only, store away) stops nothing: it is in ``reports()``.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdist.errors import CheckpointError, DeadlineExceeded
-from gdist.run.checkpoint import list_checkpoints, remove_checkpoint, remove_leftovers, write_checkpoint
+from gdist.errors import CheckpointError, DataError, DeadlineExceeded
+from gdist.fault_points import fault_point
+from gdist.run.checkpoint import Location, list_checkpoints, remove_checkpoint, remove_leftovers
+from gdist.run.checkpoint_write import Part, write_part
+from gdist.run.copies import Buffers, Copy, bytes_of, copy_share
+from gdist.run.shares import parts_for, share
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+PART_WAIT_S = 120.0  # for the others' parts
+_HELD = 2  # parts in hand, of which one is being written
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """One checkpoint's outcome: ``path`` if it is durable, ``error`` if it failed, neither if a newer one superseded it."""
+    """One checkpoint's outcome: ``path`` if it is durable, ``error`` if it failed, neither for a part that is another's to
+    finish."""
 
     step: int
     name: str | None
-    path: Path | None = None
+    path: Location | None = None
     bytes: int = 0
+    parts: int = 1
     seconds: float = 0.0  # of writing, in the thread
     copy_seconds: float = 0.0  # for which training waited
     error: CheckpointError | None = None
 
 
-@dataclass(eq=False)  # a task is itself: comparing tensors says nothing
+@dataclass(frozen=True, eq=False)  # a task is itself: comparing tensors says nothing
 class _Task:
-    step: int
-    files: dict[str, dict[str, Tensor]]
-    state: dict[str, Any]
-    name: str | None
+    part: Part
+    copy: Copy
     copy_seconds: float
 
 
 class CheckpointWriter:
-    """The one writer of a checkpoints folder.
+    """``keep``: how many unnamed checkpoints stay; of each name only the newest. ``given_up(generation)``: why a checkpoint of
+    that generation counts no more, or None."""
 
-    ``keep``: how many unnamed checkpoints stay. Of each name only the newest stays.
-    """
-
-    def __init__(self, folder: Path, *, keep: int = 3) -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        where: Location,
+        *,
+        keep: int = 3,
+        given_up: Callable[[int], str | None] = lambda generation: None,
+        part_wait_s: float = PART_WAIT_S,
+    ) -> None:
+        self.where = where
         self.keep = max(1, keep)
         self.last_error: CheckpointError | None = None  # None again after one that succeeded
+        self._given_up = given_up
+        self._part_wait_s = part_wait_s
+        self._buffers = Buffers()
         self._change = threading.Condition()
         self._waiting: list[_Task] = []
-        self._busy = False
+        self._writing = False
         self._closed = False
         self._reports: list[Report] = []
         self._thread: threading.Thread | None = None
-        remove_leftovers(folder)
+
+    @property
+    def busy(self) -> bool:
+        """Whether one more would have to wait for memory."""
+        with self._change:
+            return len(self._waiting) + self._writing >= _HELD
 
     def save(
         self,
@@ -68,25 +87,36 @@ class CheckpointWriter:
         files: Mapping[str, Mapping[str, Tensor]],
         state: dict[str, Any],
         name: str | None = None,
+        generation: int = 1,
+        number: int = 0,
+        workers: int = 1,
+        facts: dict[str, Any] | None = None,
         wait: bool = False,
     ) -> None:
-        """Copies the tensors now and writes them soon. ``files``: file name without suffix -> tensors by name.
+        """Copies this worker's share now and writes it soon. ``files``: file name without suffix -> tensors by name;
+        ``number`` of ``workers``: which share (a small state is the first's alone).
 
-        ``state`` is JSON and must not change afterwards. ``wait=True`` returns when it is durable, and raises
-        CheckpointError if it is not.
-        """
-        begun = time.perf_counter()
-        copies = _copies(files)
-        task = _Task(step, copies, state, name, time.perf_counter() - begun)
+        ``state``, ``facts`` are JSON and must not change afterwards. Where two are in hand, it waits for one. ``wait=True``
+        returns when it is durable, and raises CheckpointError if it is not."""
+        parts = parts_for(files, workers)
+        if number >= parts:
+            return
         with self._change:
             if self._closed:
                 raise CheckpointError(f"the checkpoint of step {step} came after the writer was closed")
+            self._change.wait_for(lambda: len(self._waiting) + self._writing < _HELD, 2 * self._part_wait_s)
+        begun = time.perf_counter()
+        pieces, words = share(files, number, parts)
+        copy = copy_share(pieces, self._buffers)
+        part = Part(
+            step=step, tensors=copy.tensors, words=words, state=state, facts=facts or {}, name=name, generation=generation,
+            number=number, parts=parts,
+        )  # fmt: skip
+        task = _Task(part, copy, time.perf_counter() - begun)
+        with self._change:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="gdist-checkpoints", daemon=True)
                 self._thread.start()
-            for old in [old for old in self._waiting if old.name == name]:
-                self._waiting.remove(old)
-                self._reports.append(Report(step=old.step, name=old.name, copy_seconds=old.copy_seconds))
             self._waiting.append(task)
             self._change.notify_all()
         if wait:
@@ -94,13 +124,23 @@ class CheckpointWriter:
             if self.last_error is not None:
                 raise self.last_error
 
+    def prepare(self, files: Mapping[str, Mapping[str, Tensor]], *, number: int, workers: int) -> None:
+        """Has the memory for copies of such a state made ready in a thread: else the first copy is several times as slow."""
+        parts = parts_for(files, workers)
+        if number >= parts:
+            return
+        pieces, _ = share(files, number, parts)
+        pinned = any(piece.tensor.is_cuda for named in pieces.values() for piece in named.values())
+        size = bytes_of(pieces)
+        threading.Thread(target=lambda: self._buffers.prepare(size, pinned=pinned), name="gdist-memory", daemon=True).start()
+
     def flush(self, timeout: float | None = 60.0) -> None:
         """Waits until nothing is being written and nothing waits. Raises DeadlineExceeded after ``timeout`` seconds."""
         with self._change:
-            if not self._change.wait_for(lambda: not self._busy and not self._waiting, timeout):
+            if not self._change.wait_for(lambda: not self._writing and not self._waiting, timeout):
                 what = f"a checkpoint is still being written after {timeout:g} s"
                 raise DeadlineExceeded(
-                    what, where=str(self.folder), help="the disk is slow or away; the older checkpoints are good"
+                    what, where=str(self.where), help="the disk is slow or away; the older checkpoints are good"
                 )
 
     def reports(self) -> list[Report]:
@@ -127,59 +167,42 @@ class CheckpointWriter:
                 if not self._waiting:
                     return
                 task = self._waiting.pop(0)
-                self._busy = True
+                self._writing = True
             report = self._write(task)
+            self._buffers.give(task.copy.buffer)
             with self._change:
                 self.last_error = report.error
                 self._reports.append(report)
-                self._busy = False
+                self._writing = False
                 self._change.notify_all()
 
     def _write(self, task: _Task) -> Report:
-        begun = time.perf_counter()
-        common: dict[str, Any] = {"step": task.step, "name": task.name, "copy_seconds": task.copy_seconds}
+        begun, part = time.perf_counter(), task.part
+        common: dict[str, Any] = {"step": part.step, "name": part.name, "parts": part.parts, "copy_seconds": task.copy_seconds}
         try:
-            path = write_checkpoint(self.folder, task.step, files=task.files, state=task.state, name=task.name)
+            task.copy.wait()
+            written = write_part(self.where, part, given_up=lambda: self._given_up(part.generation), wait_s=self._part_wait_s)
+            seconds = time.perf_counter() - begun
+            if written is None:
+                return Report(**common, seconds=seconds)
+            self._remove_older(part, written.path)
+            return Report(**common, path=written.path, bytes=written.bytes, seconds=seconds)
         except CheckpointError as error:
             return Report(**common, error=error, seconds=time.perf_counter() - begun)
         except Exception as error:  # the thread's edge: whatever it is, training hears of it and goes on
-            failure = CheckpointError(f"the checkpoint of step {task.step} failed: {error!r}", where=str(self.folder))
+            failure = CheckpointError(f"the checkpoint of step {part.step} failed: {error!r}", where=str(self.where))
             return Report(**common, error=failure, seconds=time.perf_counter() - begun)
-        size = sum(file.stat().st_size for file in path.iterdir())
-        seconds = time.perf_counter() - begun
-        self._remove_older(task.name, path)
-        return Report(**common, path=path, bytes=size, seconds=seconds)
 
-    def _remove_older(self, name: str | None, newest: Path) -> None:
+    def _remove_older(self, part: Part, newest: Location) -> None:
         """Called when ``newest`` is durable. A run that went back keeps what it wrote last, not what has the highest step."""
-        alike = [place for place in list_checkpoints(self.folder) if place.name == name]
-        alike.sort(key=lambda place: (place.path / "manifest.json").stat().st_mtime_ns)
-        surplus = alike[: -(self.keep if name is None else 1)]
-        for place in surplus:
-            if place.path != newest:
+        fault_point("checkpoint_older")
+        try:
+            alike = [place for place in list_checkpoints(self.where) if place.name == part.name and place.path != newest]
+            alike.sort(key=lambda place: (place.written, place))
+            stay = (self.keep if part.name is None else 1) - 1
+            for place in alike[: len(alike) - stay]:
                 remove_checkpoint(place.path)
-
-
-def _copies(files: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
-    """CPU copies in fresh memory; names that share memory share the copy, over the files too."""
-    copied: dict[Any, Tensor] = {}
-    result: dict[str, dict[str, Tensor]] = {}
-    for file, tensors in files.items():
-        result[file] = {}
-        for name, tensor in tensors.items():
-            tensor = tensor.detach()
-            key = (
-                (tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
-                if tensor.numel()
-                else id(tensor)
-            )
-            if key not in copied:
-                copied[key] = tensor.cpu().contiguous() if tensor.device.type != "cpu" else _clone(tensor)
-            result[file][name] = copied[key]
-    return result
-
-
-def _clone(tensor: Tensor) -> Tensor:
-    import torch
-
-    return tensor.clone(memory_format=torch.contiguous_format)
+                fault_point("checkpoint_removed")
+            remove_leftovers(self.where, before=(part.step, part.generation))
+        except (OSError, DataError, CheckpointError):
+            return  # more is kept than was asked for; the next one tries again

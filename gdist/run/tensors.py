@@ -41,6 +41,14 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All names with their tensors (aliases share one tensor), and the metadata. Raises CheckpointError naming the file."""
+    tensors, metadata = read_stored(path)
+    for alias, name in json.loads(metadata.pop(ALIASES, "{}")).items():
+        tensors[alias] = tensors[name]
+    return tensors, metadata
+
+
+def read_stored(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors by the names that are stored, and the metadata as it is. Raises CheckpointError naming the file."""
     from safetensors import safe_open
 
     try:
@@ -52,8 +60,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except Exception as error:  # safetensors raises its own kinds on a broken file
         help = "the file is truncated or altered: take another copy, or an older checkpoint"
         raise CheckpointError(f"{path.name} cannot be read: {error}", where=str(path), help=help) from error
-    for alias, name in json.loads(metadata.pop(ALIASES, "{}")).items():
-        tensors[alias] = tensors[name]
     return tensors, metadata
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gdist.errors import CheckpointError, UsageError
-from gdist.run.checkpoint import list_checkpoints, named_checkpoint, newest_checkpoint
+from gdist.run.checkpoint import Location, list_checkpoints, named_checkpoint, newest_checkpoint
 from gdist.run.folder import RunFolder
 
 _ENDED = ("done", "stopped")  # with a model file of its own; a run that failed, or goes on, may have an older session's
 
 
-def choose_weights(run: RunFolder, checkpoint: str | None = None) -> Path:
+def choose_weights(run: RunFolder, checkpoint: str | None = None) -> Location:
     """The model file, or a checkpoint's folder. ``checkpoint``: a step, or a name such as "best"; None: the model file of a run
     that has ended, else the newest good checkpoint. Raises UsageError, CheckpointError."""
     if checkpoint is not None:
@@ -31,7 +29,7 @@ def choose_weights(run: RunFolder, checkpoint: str | None = None) -> Path:
     )
 
 
-def _named(run: RunFolder, checkpoint: str) -> Path:
+def _named(run: RunFolder, checkpoint: str) -> Location:
     places = list_checkpoints(run.checkpoints)
     if checkpoint.isdecimal():
         found = [place.path for place in places if place.step == int(checkpoint)]

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from gdist.run.checkpoint import newest_checkpoint, read_checkpoint, write_checkpoint
+from gdist.run.checkpoint import newest_checkpoint, read_checkpoint, remove_leftovers
+from gdist.run.checkpoint_write import write_checkpoint
 from gdist.run.checkpoint_writer import CheckpointWriter
 
 TOUCHES = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree")
@@ -65,7 +66,7 @@ def main(root: Path) -> None:
             for file, names in good.files.items()
             for name, tensor in names.items()
         )
-        CheckpointWriter(folder)  # the next writer clears what was left
+        remove_leftovers(folder)  # the next writer clears what was left
         left = sorted(path.name for path in folder.iterdir())
         found.append(
             {

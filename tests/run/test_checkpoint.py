@@ -22,8 +22,8 @@ from gdist.run.checkpoint import (
     newest_checkpoint,
     read_checkpoint,
     remove_leftovers,
-    write_checkpoint,
 )
+from gdist.run.checkpoint_write import write_checkpoint
 from gdist.run.checkpoint_writer import CheckpointWriter
 
 

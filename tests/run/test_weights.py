@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gdist.errors import CheckpointError, UsageError
-from gdist.run.checkpoint import write_checkpoint
+from gdist.run.checkpoint_write import write_checkpoint
 from gdist.run.folder import RunFolder
 from gdist.run.weights import choose_weights
 

@@ -1,0 +1,131 @@
+"""Where checkpoints lie: a folder of this machine or an object store. Both hold folders of files that are whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from gdist.durable import sync_folder
+from gdist.fault_points import fault_point
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_PIECE = 4 << 20
+
+
+class Stored(NamedTuple):
+    """A file: its size in bytes, and when it was written (s since 1970)."""
+
+    bytes: int
+    written: float
+
+
+class Store(Protocol):
+    """Methods raise OSError; FileNotFoundError where what is read is not there."""
+
+    def listing(self) -> dict[str, dict[str, Stored]]:
+        """Each folder's files."""
+
+    def make(self, folder: str, *, new: bool) -> None:
+        """Makes the folder. ``new``: raises FileExistsError where there is one."""
+
+    def write(self, folder: str, file: str, content: Iterable[bytes | memoryview]) -> dict[str, int | str]:
+        """Writes it durably, whole or not at all; its ``bytes`` and ``sha256``."""
+
+    def pieces(self, folder: str, file: str) -> Iterator[bytes]:
+        """The file's bytes."""
+
+    def tensors(self, folder: str, file: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Of a safetensors file, with its metadata. Raises CheckpointError."""
+
+    def remove(self, folder: str, *, first: str) -> None:
+        """Deletes the folder, file ``first`` before all others; what is not there is no error."""
+
+    def place(self, folder: str, file: str | None = None) -> str:
+        """A path or an URL, as it may be shown."""
+
+
+class LocalStore:
+    """A folder of this machine; it need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def listing(self) -> dict[str, dict[str, Stored]]:
+        found: dict[str, dict[str, Stored]] = {}
+        try:
+            folders = [entry.path for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        for folder in folders:
+            try:
+                files = {entry.name: entry.stat() for entry in os.scandir(folder) if entry.is_file()}
+            except FileNotFoundError:
+                continue  # removed meanwhile
+            found[Path(folder).name] = {name: Stored(status.st_size, status.st_mtime) for name, status in files.items()}
+        return found
+
+    def make(self, folder: str, *, new: bool) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / folder).mkdir(exist_ok=not new)
+        sync_folder(self.root)
+
+    def write(self, folder: str, file: str, content: Iterable[bytes | memoryview]) -> dict[str, int | str]:
+        path = self.root / folder / file
+        aside = path.with_name(f".{file}.{os.getpid()}.aside")
+        digest, size = hashlib.sha256(), 0
+        try:
+            with open(aside, "wb", buffering=0) as out:
+                for piece in content:
+                    digest.update(piece)
+                    size += len(piece)
+                    _write_all(out.fileno(), piece)
+                fault_point("checkpoint_written")
+                os.fsync(out.fileno())
+            fault_point("checkpoint_synced")
+            os.replace(aside, path)
+            sync_folder(path.parent)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        return {"bytes": size, "sha256": digest.hexdigest()}
+
+    def pieces(self, folder: str, file: str) -> Iterator[bytes]:
+        with open(self.root / folder / file, "rb") as source:
+            while piece := source.read(_PIECE):
+                yield piece
+
+    def tensors(self, folder: str, file: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+        from gdist.run.tensors import read_stored
+
+        return read_stored(self.root / folder / file)
+
+    def remove(self, folder: str, *, first: str) -> None:
+        path = self.root / folder
+        if (path / first).exists():
+            (path / first).unlink(missing_ok=True)
+            sync_folder(path)
+        shutil.rmtree(path, ignore_errors=True)
+
+    def place(self, folder: str, file: str | None = None) -> str:
+        return str(self.root / folder / file if file else self.root / folder)
+
+
+def open_store(where: str | Path) -> Store:
+    """``where``: a path, or an URL such as ``s3://bucket/prefix``. Raises DataError for an URL that cannot be."""
+    if isinstance(where, Path) or "://" not in where:
+        return LocalStore(Path(where))
+    from gdist.run.remote_store import RemoteStore
+
+    return RemoteStore(where)
+
+
+def _write_all(descriptor: int, piece: bytes | memoryview) -> None:
+    left = memoryview(piece)
+    while len(left):
+        left = left[os.write(descriptor, left) :]
