@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from gdist.cli.exit_codes import DONE
+from gdist.display import words
 from gdist.display.asked import Asked
 from gdist.display.changes import under_way
 from gdist.display.sentences import told
@@ -37,10 +38,15 @@ class Changing:
         self.standing = Standing()
         self.micro_batches: int | None = None
         self._following = Following(folder)
-        begun = self._following.news()
-        self.standing.take(begun)
-        for event in begun.events:
-            self.micro_batches = event.get("micro_batches", self.micro_batches)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """What has happened until now is no answer to what is asked next."""
+        news = self._following.news()
+        self.standing.take(news)
+        for event in news.events:
+            if event["event"] == "started":
+                self.micro_batches = event.get("micro_batches")
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -76,27 +82,30 @@ class Changing:
         )
 
 
-def finish(
+def change(
     run: Changing,
-    ask: Callable[[], None],
+    ask: Callable[[Any], None],
     wanted: Callable[[Asked], bool],
     *,
-    begun: str,
-    for_what: str,
-    no_wait: bool,
+    what: str,
+    wait: bool,
     as_json: bool,
-    more: dict[str, Any],
+    verbose: bool,
 ) -> int:
-    """Asks, says ``begun``, waits unless told not to, and says what has become of it; the exit code."""
+    """Asks the run's controller for ``what``, waits until it is ``wanted``, and says what has become of it; the exit code."""
+    from gdist.cluster.reach import reach
+
     output = JsonOutput() if as_json else None
     try:
-        ask()
+        with reach(run.folder.path, verbose=verbose) as controller:
+            run.catch_up()
+            ask(controller)
         if output is None:
-            click.echo(begun)
-        found = Asked(run.slots, wanted) if no_wait else run.wait(wanted, for_what=for_what)
+            click.echo(f"asked for {what}; {words.plural(len(run.slots), 'worker')} now")
+        found = run.wait(wanted, for_what=what) if wait else Asked(run.slots, wanted)
         if output is not None:
-            output.write([{"run": run.folder.name, **more, **found.to_dict()}])
-        elif not no_wait:
+            output.write([{"run": run.folder.name, "asked": what, **found.to_dict()}])
+        elif wait:
             click.echo(found.words())
     finally:
         if output is not None:

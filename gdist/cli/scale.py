@@ -44,8 +44,7 @@ def command(words: tuple[str, ...], runs: str, no_wait: bool, as_json: bool, ver
     New workers are prepared while the others train, and join between two steps; the model does not change. Says when they took
     their first step, and what the pause was. Exit codes: 0 done, 1 it did not come to that, 2 it cannot be, 5 no such run.
     """
-    from gdist.cli.changing import Changing, check_share, finish
-    from gdist.display.words import plural
+    from gdist.cli.changing import Changing, change, check_share
     from gdist.run.bounds import bounds
     from gdist.run.find import find_run
 
@@ -60,13 +59,7 @@ def command(words: tuple[str, ...], runs: str, no_wait: bool, as_json: bool, ver
     def reached(asked: Asked) -> bool:
         return wanted.least <= len(asked.now) <= wanted.most
 
-    def ask() -> None:
-        from gdist.cluster.reach import reach
+    def ask(controller: Any) -> None:
+        controller.scale(wanted.least, wanted.most)
 
-        with reach(run.folder.path, verbose=verbose) as controller:
-            controller.scale(wanted.least, wanted.most)
-
-    return finish(
-        run, ask, reached, begun=f"asked for {wanted.words}; {plural(len(run.slots), 'worker')} now", for_what=wanted.words,
-        no_wait=no_wait, as_json=as_json, more={"least": wanted.least, "most": wanted.most},
-    )  # fmt: skip
+    return change(run, ask, reached, what=wanted.words, wait=not no_wait, as_json=as_json, verbose=verbose)
