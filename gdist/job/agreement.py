@@ -132,7 +132,7 @@ def _validation(job: Job) -> None:
     part, _, watched = stop.metric.partition(".")
     if not stop.watches or part == "train":
         return
-    rule = "stop.patience" if stop.patience is not None else "stop.restore_best"
+    rule = next(f"stop.{name}" for name in ("patience", "restore_best", "keep_best") if getattr(stop, name))
     if not validates:
         refuse(
             f"`{rule}` watches {stop.metric}, but the job has no validation data",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BeforeValidator, Field, model_validator
 
 from gdist.description import Description
-from gdist.job import agreement, takes
+from gdist.job import agreement, every, takes
 from gdist.job.callback import Callback
 from gdist.job.clipping import Clip
 from gdist.job.stopping import Stop
@@ -135,8 +135,16 @@ class Job(Description):
         default=(), description="of validation: accuracy, f1, precision, recall, auroc, mse, rmse, mae, r2 ..."
     )
     evaluate_every: int | None = Field(default=None, ge=1, description="steps between evaluations. None: each epoch")
-    checkpoint_every: int | None = Field(default=None, ge=1, description="steps between checkpoints. None: each epoch")
+    checkpoint_every: Annotated[int | str | None, BeforeValidator(every.check)] = Field(
+        default=None, description="steps between checkpoints, or '10min', '2h', '1epoch'. None: each epoch"
+    )
     keep_checkpoints: int = Field(default=3, ge=1, description="how many regular checkpoints stay")
+    checkpoints: str | None = Field(
+        default=None, description="an object store's URL (s3://bucket/prefix) for the checkpoints. None: in the run's folder"
+    )
+    checkpoint_patience: float | None = Field(
+        default=3600.0, gt=0, description="seconds for which checkpoints may fail before that ends the run. None: for ever"
+    )
     callbacks: Annotated[Sequence[Callback], BeforeValidator(takes.callbacks)] = Field(
         default=(), description="watchers: Callback objects"
     )

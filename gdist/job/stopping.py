@@ -20,11 +20,13 @@ class Stop(Description):
     patience: int | None = Field(default=None, ge=1, description="evaluations without a better `metric` before the run ends")
     metric: str = Field(
         default="validation.loss",
-        description="what `patience` and `restore_best` watch: 'validation.loss', 'validation.accuracy', 'train.loss' ...",
+        description="what `patience`, `restore_best`, `keep_best` watch: 'validation.loss', 'validation.accuracy', "
+        "'train.loss' ...",
     )
     restore_best: bool = Field(
         default=False, description="end with the weights of the best evaluation (a checkpoint named `best`)"
     )
+    keep_best: bool = Field(default=False, description="keep the checkpoint of the best evaluation by `metric`, named `best`")
 
     @model_validator(mode="after")
     def _acts(self) -> Stop:
@@ -37,13 +39,18 @@ class Stop(Description):
         if "tolerance_evaluations" in self.model_fields_set and self.tolerance is None:
             refuse("`stop.tolerance_evaluations` cannot act without `stop.tolerance`", help="set stop.tolerance as well")
         if "metric" in self.model_fields_set and not self.watches:
-            refuse("`stop.metric` cannot act alone", help="set stop.patience or stop.restore_best as well")
+            refuse("`stop.metric` cannot act alone", help="set stop.patience, stop.restore_best or stop.keep_best as well")
         return self
 
     @property
     def watches(self) -> bool:
         """Whether `metric` is watched at all."""
-        return self.patience is not None or self.restore_best
+        return self.patience is not None or self.keeps_best
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether there is a checkpoint named `best`."""
+        return self.restore_best or self.keep_best
 
     @property
     def rules(self) -> list[str]:
