@@ -17,7 +17,8 @@ from gdist.display import words
 from gdist.display.members import Members
 
 SHOWN = 3  # last lines of a lost worker, samples of a poisoned micro-batch
-_WIDTH = 76  # of such a line, after its mark
+QUOTED = "  | "  # what such a line begins with
+_WIDTH = 76  # of the rest of it
 
 
 def change_sentences(event: dict[str, Any], members: Members) -> list[str]:
@@ -61,7 +62,7 @@ def under_way(members: Members, *, now: float) -> list[str]:
         again = members.lost.intersection(members.preparing)
         for group, what in ((again, "replaced"), (members.preparing.keys() - again, "prepared")):
             if group:
-                since = words.duration(now - min(members.preparing[slot] for slot in group))
+                since = words.duration(max(0.0, now - min(members.preparing[slot] for slot in group)))
                 lines.append(f"{slots(group)} {'is' if len(group) == 1 else 'are'} being {what}  {since}")
     if members.unsaved:
         since = f"since step {members.safe_step}" if members.safe_step else "yet"
@@ -125,7 +126,7 @@ def _unsaved(event: dict[str, Any]) -> list[str]:
     risk = f"all steps after {safe} would be lost with the workers" if safe else "no step is safe yet"
     return [
         f"the checkpoint of step {event.get('step')} failed, training goes on: {event['error']}",
-        f"  if it stays so, {risk}{again}",
+        f"if it stays so, {risk}{again}",
     ]
 
 
@@ -135,9 +136,12 @@ def _wanted(event: dict[str, Any]) -> str:
 
 
 def _who(event: dict[str, Any]) -> str:
-    return f"worker {event.get('worker')}" + (f" on {event['host']}" if event.get("host") else "")
+    host = str(event.get("host") or "")
+    if not host.replace(".", "").isdigit():
+        host = host.partition(".")[0]  # ip-10-0-3-117.eu-central-1.compute.internal
+    return f"worker {event.get('worker')}" + (f" on {host}" if host else "")
 
 
 def _beneath(lines: Iterable[str]) -> list[str]:
     kept = [line.rstrip() for line in lines if line.strip()][-SHOWN:]
-    return [f"  | {line if len(line) <= _WIDTH else line[: _WIDTH - 3] + '...'}" for line in kept]
+    return [f"{QUOTED}{line if len(line) <= _WIDTH else line[: _WIDTH - 3] + '...'}" for line in kept]

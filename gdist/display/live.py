@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from typing import Any, TextIO
 
@@ -16,6 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from gdist.display.block import draw, evaluation_row
+from gdist.display.changes import QUOTED
 from gdist.display.sentences import told
 from gdist.display.standing import Standing
 from gdist.records import Update
@@ -49,7 +51,7 @@ class LiveDisplay:
         if any(line.get("kind") == "evaluation" for line in update.lines):
             self._evaluation()
         for event, text in happened:
-            self._above(text, style=_style(event, text), cut=False)
+            self._sentence(text, style=_style(event, text))
 
     def say(self, text: str) -> None:
         """A line of the command itself, shown in the block until the end."""
@@ -78,12 +80,19 @@ class LiveDisplay:
             self._row_at = time.monotonic()
             self._above(evaluation_row(self.standing.evaluated, self.standing, width=self._width))
 
-    def _above(self, text: str, *, style: str = "", cut: bool = True) -> None:
-        """A line that stays. ``cut``: the terminal may cut it anywhere; else it is wrapped at words."""
-        self._console.print(Text(text, style=style), soft_wrap=cut)
+    def _above(self, text: str, *, style: str = "") -> None:
+        """Lines that stay; the terminal may cut them anywhere."""
+        self._console.print(Text(text, style=style), soft_wrap=True)
+
+    def _sentence(self, text: str, *, style: str) -> None:
+        """A line that stays: broken between words, and set in where it goes on; what is quoted is cut."""
+        width = self._console.width
+        quoted = text.startswith(QUOTED)
+        lines = [text[:width]] if quoted else textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
+        self._above("\n".join(lines), style=style)
 
 
 def _style(event: dict[str, Any], text: str) -> str:
     """Dim what is good to know, yellow what went wrong."""
     good = ("started", "explained", "scale", "worker_hired", "generation")
-    return "dim" if event["event"] in good or text.startswith("  ") else "yellow"
+    return "dim" if event["event"] in good or text.startswith(QUOTED) else "yellow"

@@ -58,6 +58,8 @@ def test_the_block_says_who_is_missing_since_when_and_what_the_change_cost() -> 
     ("event", "lines"),
     [
         (happened("worker_lost", 5, worker=1), ["worker 1 lost: it died without a word"]),
+        (happened("worker_lost", 5, worker=1, host="a.b.internal", cause="x"), ["worker 1 on a lost: x"]),
+        (happened("worker_lost", 5, worker=1, host="10.0.0.7", cause="x"), ["worker 1 on 10.0.0.7 lost: x"]),
         (happened("worker_hired", 5, worker=2), ["worker 2 is being prepared; training goes on meanwhile"]),
         (
             happened("worker_hired", 5, worker=2, after_seconds=4),
@@ -91,12 +93,12 @@ def test_the_block_says_who_is_missing_since_when_and_what_the_change_cost() -> 
             happened("checkpoint", 5, step=24, error="disk full", safe_step=20, again_seconds=30),
             [
                 "the checkpoint of step 24 failed, training goes on: disk full",
-                "  if it stays so, all steps after 20 would be lost with the workers; next try in 30 s",
+                "if it stays so, all steps after 20 would be lost with the workers; next try in 30 s",
             ],
         ),
         (
             happened("checkpoint", 5, step=24, error="disk full"),
-            ["the checkpoint of step 24 failed, training goes on: disk full", "  if it stays so, no step is safe yet"],
+            ["the checkpoint of step 24 failed, training goes on: disk full", "if it stays so, no step is safe yet"],
         ),
         (
             generation(2, [0, 1, 2, 3], joined=[2, 3], left=[], step=24, pause_seconds=0.003),
@@ -188,7 +190,7 @@ def test_each_event_that_the_code_says_is_documented() -> None:
     assert not missing, f"not in the docstring of gdist/records.py: {missing}"
 
 
-CHANGES = {  # with the fields that are always there
+CHANGES: dict[str, dict[str, Any]] = {  # with the fields that are always there
     "generation": {"generation": 2, "workers": 1, "joined": [0]},
     "scale": {"least": 1, "most": 2},
     "worker_hired": {"worker": 1},
