@@ -59,6 +59,11 @@ class Batches:
         kept = self._kept[key]
         return Batch(dict(kept.columns), stamp=kept.stamp, bad=kept.bad)
 
+    def forget(self) -> None:
+        """The step under way is given up: what was loaded for it is another worker's share next time."""
+        self._kept.clear()
+        self._step = -1
+
     def spans(self, cut: Cut, share: Pass) -> Iterator[Span]:
         """What ``load`` asks for, so that it can be read ahead: (epoch, first position, one past the last)."""
         if self._transform is None:

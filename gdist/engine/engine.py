@@ -102,7 +102,7 @@ class Engine:
             )
         self.leave()
         self.collective = collective
-        self.replica.agree(collective)
+        self.batches.forget()
         self._runs = [self._ready(n, part, collective, generation) for n, part in enumerate(self._parts)]
 
     def leave(self) -> None:

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from gdist.engine.collective import Collective
 from gdist.engine.fingerprint import fingerprint
 from gdist.engine.precision import Precision
 from gdist.errors import CheckpointError
@@ -49,16 +48,6 @@ class Replica:
     def fingerprint(self) -> int:
         """64 bits of the weights."""
         return fingerprint(self.weights().values())
-
-    def agree(self, collective: Collective, *, source: int = 0) -> None:
-        """Copies weights and averages of worker ``source`` to all, so that a generation begins with the same bits."""
-        averages = self._averages.state() if self._averages is not None else {}
-        for tensor in (*self.weights().values(), *averages.values()):
-            if tensor.numel():
-                plain = tensor.contiguous()  # as bytes: any dtype and layout travels on any carrier
-                collective.broadcast(plain.view(-1).view(torch.uint8), source=source).wait()
-                if plain.data_ptr() != tensor.data_ptr():
-                    tensor.copy_(plain)
 
     def save(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         """(tensors by file, JSON). Tensors are the live ones: whoever keeps them copies."""

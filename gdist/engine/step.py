@@ -48,7 +48,8 @@ class StepResult:
     """What a step did. ``loss``: the mean over the global batch, by the micro-batches' weights, which add up to ``weight``;
     ``seconds`` by phase, of this worker; ``compute_s`` of each worker; ``skipped``: nothing was applied since loss or gradient
     were not finite;
-    ``next``: the generation that all workers are to enter now, or 0; ``reads``: what the passes of all workers read, as in ``Report``."""
+    ``next``: the generation that all workers are to enter now, or 0; ``reads``: what the passes of all workers read, as in
+    ``Report``."""
 
     step: int
     epoch: int

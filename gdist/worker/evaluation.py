@@ -66,7 +66,7 @@ class Evaluation:
             pass
         return self.combine(collective)
 
-    def work(self, collective: Collective) -> Iterator[int]:
+    def work(self, collective: Collective) -> Generator[int, None, None]:
         """This worker's share, a batch at a time; yields each batch's rows. ``combine`` comes next."""
         self._found = []
         shares = owned(self._groups, rank=collective.rank, size=collective.size)

@@ -17,7 +17,7 @@ from gdist.worker.member import Member
 from gdist.worker.rounds import in_rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gdist.engine.collective import Collective
     from gdist.job.job import Job
@@ -46,12 +46,16 @@ class Inference(Member):
         """More workers than this would have nothing to do."""
         return self._parts
 
-    def join(self, membership: Membership, collective: Collective | None = None) -> None:
+    def join(
+        self, membership: Membership, collective: Collective | None = None, *, cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
         trained = self.trained
+        from gdist.worker.handover import Weights, level
+
         self._page.write("joining", 0)
         self.outbox.leads = membership.rank == 0
-        self._collective = collective or self._connect(membership)
-        trained.replica.agree(self._collective)
+        self._collective = collective or self._connect(membership, cancelled)
+        level(self._collective, Weights(trained.replica), device=trained.device)
         run = RunFolder(Path(str(self.order.run_dir)))
         self.outbox.event(
             "opened", purpose=self.order.purpose, run=run.name, run_dir=str(run.path), weights=trained.weights,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdist.errors import CheckpointError, JobError
-from gdist.run.checkpoint import Checkpoint, named_checkpoint, newest_checkpoint, read_checkpoint
+from gdist.run.checkpoint import Checkpoint, list_checkpoints, named_checkpoint, newest_checkpoint, read_checkpoint
 from gdist.run.checkpoint_writer import CheckpointWriter
 
 if TYPE_CHECKING:
@@ -71,6 +71,10 @@ class Keeper:
             return []
         self._writer.close(FLUSH_S)
         return self.report(outbox)
+
+    def holds_any(self) -> bool:
+        """Whether there is a checkpoint, good or not."""
+        return self.folder is not None and bool(list_checkpoints(self.folder))
 
     def newest(self, outbox: Outbox) -> Checkpoint:
         """The newest good checkpoint; says which ones were passed over. Raises CheckpointError where there is none."""

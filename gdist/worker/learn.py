@@ -87,6 +87,19 @@ def _learn(rows: TrainingRows, recipe: Recipe, collective: Collective, skip_bad:
     return conclude(recipe, moments_of({name: total.cpu() for name, total in totals.items()}, share.rules), counts)
 
 
+def state_of_a_member(
+    collective: Collective, state: dict[str, Any] | None, *, device: torch.device | None = None
+) -> dict[str, Any] | None:
+    """What was learned before (``state``: None where this worker does not know it), if any worker knows it and any does not."""
+    knows = [bool(each) for each in share_bytes(collective, b"1" if state is not None else b"", device=device)]
+    if all(knows) or not any(knows):
+        return None
+    speaks = collective.rank == knows.index(True)
+    told = share_bytes(collective, json.dumps(state).encode() if speaks else b"", device=device)
+    found: dict[str, Any] = json.loads(next(filter(None, told)))
+    return found
+
+
 def _key(recipe: Recipe, fingerprint: str, skip_bad: bool) -> str:
     return hashlib.sha256(f"{_VERSION} {recipe.fingerprint()} {fingerprint} {skip_bad}".encode()).hexdigest()[:32]
 

@@ -38,6 +38,7 @@ def train_local(order: Order, *, watch: Watch, interrupt: Interrupt) -> dict[str
         run_dir = str(folder.path) if folder is not None else None
         member.join(Membership(generation=generation, rank=0, size=1, run_dir=run_dir))
         result = member.work()
+        assert isinstance(result, dict), "nobody changes the members of a run in one process"
         if folder is not None:
             folder.write_result(result)
         send(Update(events=[event("finished", **result)]))

@@ -1,22 +1,38 @@
 """A member of a run: one worker from preparation to its last word, whoever started it (Ray, torchrun, one process).
 
 member = make_member(order, slot=0, send=..., wishes=...)
-member.prepare()            job, model, data: everything that needs no peers
-member.join(membership)     a generation: process group, the same weights everywhere
-member.work()               the steps; returns the run's result
-member.save()               a checkpoint of the last good step, after a failure too
+hello = member.prepare()           job, model, data: everything that needs no peers
+member.join(membership)            a generation: connections, then the same state on all
+outcome = member.work()            the steps
+member.save()                      a checkpoint of the last good step, after a failure too
 member.leave()
+
+``join`` and ``work`` follow one another as often as generations do; a worker joins fresh, as a survivor with its state, or
+with nothing, which it then receives. ``work`` ends in one of four ways, each of which has left the generation:
+
+    a dict               the run is over, this is its result: report Returned; should a peer be lost, it may be told to join
+                         once more, and ``work`` then returns the same, once all have it
+    Changed(generation)  all members have left at the same boundary to enter that generation, which a Change order has brought
+                         (``Wishes.change``): join its membership, or, with rank -1, report Left
+    raises PeerLost      the generation broke: report Broken with ``step`` if ``has_state``, else with None, and wait for a Join
+    raises another       this worker failed by its own doing: report Failed; ``save`` still works if ``has_state``
+
+``join`` itself ends well, or raises PeerLost (a peer is gone before all had the state), Superseded (``cancelled`` said so), or
+another error, as ``work`` does. After it ``step`` is where the generation begins.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdist.errors import RunFailed
-from gdist.records import Membership, Order, Watch, Wishes
+from gdist.fault_points import fault_context, fault_point
+from gdist.records import Changed, Membership, Order, Watch, Wishes
 from gdist.run.folder import RunFolder
 from gdist.worker.outbox import Outbox
 from gdist.worker.page import Page
@@ -27,6 +43,7 @@ if TYPE_CHECKING:
     from gdist.worker.build import Built
     from gdist.worker.door import Door
     from gdist.worker.opening import Found
+    from gdist.worker.session import Session
     from gdist.worker.training import Training
 
 
@@ -45,18 +62,22 @@ class Member:
         self._door: Door | None = None
         self._found: Found | None = None  # the data, as long as something is to be learned from it
         self._built: Built | None = None
+        self._learns = False  # something of the data is to be learned before the first step
         self._training: Training | None = None
         self._folder: RunFolder | None = None
-        self._over = False  # training has ended and its last checkpoint is written
+        self._ended = False  # the user's callbacks have heard of the run's end
 
     def prepare(self, *, host: str | None = None) -> dict[str, Any]:
         """Loads the job, makes the model, opens the data, tries one micro-batch. ``host``: the address of this machine at which
         its peers reach it; None: it will have none. Returns what others must know of this worker: ``host`` (name), ``pid``,
-        ``door`` (host and port at which peers call, if it has one), ``job`` (name), ``micro_batches``.
+        ``door`` (host and port at which peers call, if it has one), ``job`` (name), ``micro_batches``, ``proof`` (proof.py).
 
         Raises JobError, DataError, UserCodeError."""
         self._page.write("preparing", 0)
+        fault_context(worker=self.slot)
+        fault_point("prepare")
         from gdist.worker.machine import set_threads
+        from gdist.worker.proof import proof
 
         job = self._job = self._load_job()
         threads = self._kernel_threads(job)
@@ -74,6 +95,7 @@ class Member:
             "door": self._door.address if self._door is not None else None,
             "job": self.name,
             "micro_batches": self.shares,
+            "proof": proof(job, self.order, self._built),
         }
 
     @property
@@ -100,68 +122,106 @@ class Member:
     @property
     def step(self) -> int:
         """Steps taken, all of them good."""
-        return self._training.progress.step if self._training is not None else 0
+        return self._training.session.progress.step if self._training is not None else 0
 
-    def join(self, membership: Membership, collective: Collective | None = None) -> None:
-        """Enters a generation; then the weights are the same bits everywhere. ``collective``: one that exists already."""
-        collective = collective or self._connect(membership)
+    @property
+    def has_state(self) -> bool:
+        """Whether others could go on from what this worker holds."""
+        return self._training is not None and self._training.session.state.whole
+
+    def join(
+        self, membership: Membership, collective: Collective | None = None, *, cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Enters a generation; then the state is the same on all its members, to the bit. ``collective``: one that exists
+        already; ``cancelled``: asked while peers are awaited, whether to give up (raises Superseded)."""
+        begun = time.monotonic()
+        self.leave()
+        self._page.write("joining", self.step)
+        fault_context(generation=membership.generation)
+        self.outbox.leads = self.outbox.leads and membership.rank == 0
+        collective = collective or self._connect(membership, cancelled)
+        try:
+            self._enter(membership, collective, begun)
+        except BaseException:
+            collective.close()  # its peers are free at once
+            raise
+
+    def _enter(self, membership: Membership, collective: Collective, begun: float) -> None:
+        from gdist.worker.handover import level
+
+        fault_point("connected")
         self.complete(collective)
         built = self.built
-        self._page.write("joining", self.step)
         self._folder = RunFolder(Path(membership.run_dir)) if membership.run_dir else None
+        begins = membership.source is None and not self.has_state
+        if not self.has_state:
+            self._training = self._start(built, membership)
+        training = self._training
+        assert training is not None, "made just now, or before"
+        session = training.session
+        fault_point("handover")
+        level(collective, session.state, source=membership.source, device=built.device)
+        fault_point("level")
+        built.engine.join(collective, generation=membership.generation)
+        session.generation = membership.generation
         if membership.rank == 0:
             self.outbox.lead()
-        else:
-            self.outbox.leads = False
-        if self._training is None:
-            self._start(built, membership)
+        if begins:
+            self._write_down(session, membership)
         self.outbox.begin(
             generation=membership.generation, samples=built.plan.samples, batch_size=built.plan.batch_size,
             data=built.data.fingerprint,
         )  # fmt: skip
-        built.engine.join(collective, generation=membership.generation)
-        self.outbox.event("generation", generation=membership.generation, workers=membership.size, reason="start")
+        training.enter()
+        self._say_generation(session, membership, begun)
+        fault_point("entered")
 
     def complete(self, collective: Collective) -> None:
-        """Makes what ``prepare`` has left: what the job wants to know of its data is learned first, by all workers together."""
-        if self._found is None:
+        """Makes what ``prepare`` has left: what the job wants to know of its data is told by a member that knows it, or learned
+        by all workers together."""
+        if not self._learns:
             return
         import torch
 
         from gdist.worker.build import build
+        from gdist.worker.learn import state_of_a_member
 
         self._page.write("learning", 0)
-        try:
-            found = self._found.learn(collective, device=torch.device(self.device))
+        fault_point("learn")
+        device = torch.device(self.device)
+        known = state_of_a_member(collective, self._built.data.state if self._built is not None else None, device=device)
+        if self._found is not None:
+            found = self._found.with_state(known) if known is not None else self._found.learn(collective, device=device)
             self._built = build(found.job, found)
-        except BaseException:
-            collective.close()  # its peers are free at once
-            raise
-        self._found = None
+            self._found = None
 
-    def work(self) -> dict[str, Any]:
-        """Takes the remaining steps; returns the contents of ``result.json`` but for ``wall_seconds`` of the whole command."""
-        from gdist.worker.telling import conclude
-
-        built, training = self.built, self._training
+    def work(self) -> dict[str, Any] | Changed:
+        """Takes the remaining steps, of the run or of the generation; returns the contents of ``result.json`` but for
+        ``wall_seconds`` of the whole command, or what the generation ended for. See above for the rest."""
+        training = self._training
         assert training is not None, "join() comes first"
-        reason = training.run()
-        training.save(wait=True)
-        self._over = True
-        result = conclude(built, training, reason, outbox=self.outbox, order=self.order, name=self.name, folder=self._folder)
-        training.tell("on_end", result)
-        self.outbox.flush()
-        return result
+        try:
+            outcome = training.run()
+            if not isinstance(outcome, Changed) and not self._ended:
+                self._ended = True
+                training.session.tell("on_end", outcome)
+            self.outbox.flush()
+        except BaseException:
+            self.leave()  # its peers are free at once
+            raise
+        if isinstance(outcome, Changed):
+            self.leave()
+        return outcome
 
     def save(self, name: str | None = None) -> int:
         """A durable checkpoint of the last good step, whatever rank this is; returns the step."""
-        training = self._training
-        assert training is not None, "join() comes first"
+        assert self._training is not None, "join() comes first"
+        session = self._training.session
         self.outbox.lead()
-        if self._over:  # the last checkpoint is durable, and the weights may be their average by now
+        if session.progress.kept:
             return self.step
-        training.save(name, wait=True)
-        training.keeper.report(self.outbox)
+        session.save(name, wait=True)
+        session.keeper.report(self.outbox)
         self.outbox.flush()
         return self.step
 
@@ -191,7 +251,10 @@ class Member:
         from gdist.worker.opening import find_data
 
         found = find_data(job)
-        if self.order.resume and self.order.run_dir is not None:
+        self._learns = not found.ready
+        if self.order.data_state is not None:
+            found = found.with_state(self.order.data_state)
+        elif self.order.resume and self.order.run_dir is not None:
             before = RunFolder(Path(self.order.run_dir)).data()
             found.require_unchanged(before.get("files"))
             found = found.with_state(before.get("state") or {})
@@ -214,44 +277,67 @@ class Member:
         assert order.job_file is not None
         return load_job(order.job_file, overrides=order.overrides)
 
-    def _connect(self, membership: Membership) -> Collective:
+    def _connect(self, membership: Membership, cancelled: Callable[[], bool]) -> Collective:
         from gdist.engine.collective import Alone
         from gdist.worker.connect import connect
 
         if membership.size == 1:
             return Alone()
         assert self._door is not None, "workers with peers are prepared with a host"
-        return connect(self._door, membership, device=self.device)
+        return connect(self._door, membership, device=self.device, cancelled=cancelled)
 
-    def _start(self, built: Built, membership: Membership) -> None:
-        """The run's own state: fresh, or a checkpoint's. Whoever leads writes what the job is."""
-        from gdist.job.describe import describe
+    def _start(self, built: Built, membership: Membership) -> Training:
+        """The run's own state: fresh, a checkpoint's, or still to be received from a peer."""
         from gdist.worker.keeper import Keeper, take_over
-        from gdist.worker.progress import Progress
-        from gdist.worker.telling import say_started
+        from gdist.worker.session import Session
+        from gdist.worker.state import RunState
+        from gdist.worker.stopping import StopRules
         from gdist.worker.training import Training
 
-        job, folder = built.job, self._folder
-        keeper = Keeper(folder.checkpoints if folder else None, keep=job.keep_checkpoints)
-        progress = Progress()
-        self._training = Training(
-            built, progress=progress, outbox=self.outbox, wishes=self._wishes, keeper=keeper, page=self._page,
-            generation=membership.generation, started=self.order.started,
-        )  # fmt: skip
-        if self.order.resume:
-            for sentence in take_over(keeper.newest(self.outbox), built, progress, self._training.stop_rules):
+        folder = self._folder
+        keeper = Keeper(folder.checkpoints if folder else None, keep=built.job.keep_checkpoints)
+        state = RunState(built.engine.replica, StopRules(built.job.stop), self.outbox, whole=membership.source is None)
+        if state.whole and (self.order.resume or (membership.restore and keeper.holds_any())):
+            for sentence in take_over(keeper.newest(self.outbox), built, state.progress, state.rules):
                 self.outbox.event("explained", text=sentence)
+            if not membership.restore or self.order.resume:
+                state.progress.begin_session()
+        session = Session(
+            built, state, outbox=self.outbox, wishes=self._wishes, keeper=keeper, page=self._page, order=self.order,
+            name=self.name, folder=folder,
+        )  # fmt: skip
+        return Training(session)
+
+    def _write_down(self, session: Session, membership: Membership) -> None:
+        """What the job is, by whoever leads as the run begins."""
+        from gdist.job.describe import describe
+        from gdist.worker.telling import say_started
+
+        built, folder, order = session.built, session.folder, self.order
         if self.outbox.leads and folder is not None:
-            if self.order.job_file and not self.order.resume:
-                folder.copy_source(self.order.job_file)
-            resolved = describe(job) | {"micro_batches": built.plan.micro_batches, "batch_size": built.plan.batch_size}
+            if order.job_file and not order.resume:
+                folder.copy_source(order.job_file)
+            resolved = describe(built.job) | {"micro_batches": built.plan.micro_batches, "batch_size": built.plan.batch_size}
             facts = built.feed.rows.facts().to_json()
             folder.write_data({"files": built.data.files, "state": built.data.state, "facts": facts})
-            folder.write_job(resolved, job_file=self.order.job_file, overrides=self.order.overrides)
+            folder.write_job(resolved, job_file=order.job_file, overrides=order.overrides)
             folder.remove_result()
-        say_started(
-            built, self.outbox, self.order, name=self.name, folder=folder, workers=membership.size, step=progress.step
+        say_started(session, workers=membership.size, resumed=order.resume or membership.restore)
+
+    def _say_generation(self, session: Session, membership: Membership, begun: float) -> None:
+        """The event ``generation``; ``pause_seconds``: from the last step's end until now, when the next can begin."""
+        before, now = session.progress.members, [list(worker) for worker in membership.workers]
+        session.progress.members = now
+        pause = session.since_last_step()
+        session.outbox.event(
+            "generation", generation=membership.generation, workers=membership.size, reason=membership.reason,
+            step=session.progress.step, members=_slots(now), joined=_slots(now, but=before), left=_slots(before, but=now),
+            pause_seconds=pause if pause is not None else time.monotonic() - begun if membership.source is not None else None,
         )  # fmt: skip
+
+
+def _slots(workers: Sequence[Sequence[int]], but: Sequence[Sequence[int]] = ()) -> list[int]:
+    return [slot for slot, incarnation in workers if [slot, incarnation] not in but]
 
 
 def make_member(order: Order, *, slot: int, send: Watch, wishes: Wishes, threads: int | None = None) -> Member:

@@ -7,7 +7,8 @@ lost worker is noticed by the others at the next round.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 import torch
 
@@ -15,6 +16,7 @@ from gdist.engine.collective import Collective
 from gdist.records import WISHES, Wishes
 
 ROUND_S = 0.5
+CHANGE_ROUND_S = 0.1  # a change of members waits so long for an evaluation, and no longer
 _ENDS = ("stop", "drain", "finish")
 
 
@@ -42,3 +44,24 @@ def in_rounds(
             return None
         if stop:
             return (wishes.reason(asked) if asked else "") or "asked to stop"
+
+
+def until_change(
+    work: Generator[int, None, None], collective: Collective, *, wanted: Callable[[], int], device: torch.device
+) -> int:
+    """Advances this worker's ``work`` until every worker's is done, and returns 0; or until all want to enter the same
+    generation (``wanted``: its number, 0 for none), and returns that. Raises what the work raises, and PeerLost."""
+    works = True
+    with closing(work):
+        while True:
+            until = time.monotonic() + CHANGE_ROUND_S
+            while works and time.monotonic() < until:
+                works = next(work, None) is not None
+            said = torch.zeros(1 + collective.size, dtype=torch.float64, device=device)
+            said[0], said[1 + collective.rank] = works, wanted()
+            collective.all_reduce(said).wait()
+            at_work, *generations = (int(each) for each in said.tolist())
+            if not at_work:
+                return 0
+            if len({*generations}) == 1 and generations[0]:
+                return generations[0]

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gdist.records import Order
-    from gdist.run.folder import RunFolder
-    from gdist.worker.build import Built
-    from gdist.worker.outbox import Outbox
-    from gdist.worker.training import Training
+    from gdist.data.feed import Feed
+    from gdist.worker.session import Session
 
 
-def say_started(
-    built: Built, outbox: Outbox, order: Order, *, name: str, folder: RunFolder | None, workers: int, step: int
-) -> None:
-    """The event ``started``, and what the user should know once. ``step``: where it begins."""
+def say_started(session: Session, *, workers: int, resumed: bool) -> None:
+    """The event ``started``, and what the user should know once."""
     from gdist.job.micro_batches import explain_accumulate
 
+    built, outbox, folder = session.built, session.outbox, session.folder
     plan, job = built.plan, built.job
     outbox.event(
-        "started", run=folder.name if folder else name, job=name, job_file=order.job_file,
+        "started", run=folder.name if folder else session.name, job=session.name, job_file=session.order.job_file,
         run_dir=str(folder.path) if folder else None, workers=workers,
         parameters=sum(p.numel() for p in built.task.module.parameters()), samples=plan.samples,
         validation_samples=built.data.count("validation"), test_samples=built.data.count("test"),
         batch_size=plan.batch_size, micro_batches=plan.micro_batches, steps_per_epoch=plan.steps_per_epoch,
-        total_steps=built.total_steps, epochs=dict([job.last] if job.last else []).get("epochs"), step=step,
-        resumed=order.resume,
+        total_steps=built.total_steps, epochs=dict([job.last] if job.last else []).get("epochs"), step=session.progress.step,
+        resumed=resumed,
     )  # fmt: skip
     for sentence in built.data.said:
         outbox.event("explained", text=sentence)
@@ -40,53 +38,57 @@ def say_started(
         outbox.event("explained", text=f"no gradient reached {names} in the first micro-batch; they stay as they are")
 
 
-def conclude(
-    built: Built, training: Training, reason: str, *, outbox: Outbox, order: Order, name: str, folder: RunFolder | None
-) -> dict[str, Any]:
-    """After the last checkpoint: restores the best weights if asked, writes the model, and says how it went."""
+def conclude(session: Session, evaluated: Callable[[Feed], tuple[int, dict[str, float] | None]]) -> int:
+    """After the last checkpoint: writes the model, tests it, and makes the run's result. ``evaluated``: loss and metrics of a
+    feed, or the generation that is to be entered first; then all of this is done again there. Returns that generation, or 0."""
     from gdist.run.tensors import weights_sha256
 
-    progress, engine = training.progress, built.engine
-    if training.stopped_by == "job" and built.job.stop.restore_best:
-        _restore_best(built, training, outbox)
-    if built.averages is not None:
-        built.averages.swap()
-    weights = engine.replica.weights()
-    if outbox.leads:
-        for told in training.keeper.close(outbox):
-            training.tell("on_checkpoint", told)
-        if folder is not None:
-            folder.write_model(built.task.module.state_dict(), {"job": name, "step": str(progress.step)})
-    test = training.test() if training.stopped_by == "job" else None
-    return {
-        "status": "done" if training.stopped_by == "job" else "stopped",
-        "reason": reason,
+    built, progress, test = session.built, session.progress, None
+    by_itself = progress.stopped_by == "job"
+    if session.outbox.leads:
+        for told in session.keeper.close(session.outbox):
+            session.tell("on_checkpoint", told)
+    with built.averages.swapped_in() if built.averages is not None else nullcontext():
+        digest = weights_sha256(built.engine.replica.weights())
+        if session.outbox.leads and session.folder is not None:
+            about = {"job": session.name, "step": str(progress.step)}
+            session.folder.write_model(built.task.module.state_dict(), about)
+        if by_itself and built.data.test is not None:
+            next_generation, test = evaluated(built.data.test)
+            if next_generation:
+                return next_generation
+    progress.result = {
+        "status": "done" if by_itself else "stopped",
+        "reason": progress.ending,
         "steps": progress.step,
         "epochs": progress.step / built.plan.steps_per_epoch,
         "train": progress.train,
         "validation": progress.validation,
         "test": test,
         "bad_rows": progress.bad_rows,
-        "first_step_seconds": training.first_step_seconds,
-        "wall_seconds": time.time() - order.started,
-        "workers": engine.collective.size if engine.collective is not None else 1,
-        "weights_sha256": weights_sha256(weights),
-        "run_dir": str(folder.path) if folder else None,
+        "first_step_seconds": progress.first_step_seconds,
+        "wall_seconds": time.time() - session.order.started,
+        "workers": session.collective.size,
+        "weights_sha256": digest,
+        "run_dir": str(session.folder.path) if session.folder else None,
     }
+    progress.finish("conclude")
+    return 0
 
 
-def _restore_best(built: Built, training: Training, outbox: Outbox) -> None:
+def restore_best(session: Session) -> None:
+    """The worker that leads takes the weights of the best evaluation, and hands them to all."""
     from gdist.engine.replica import load_weights
+    from gdist.worker.handover import level
 
-    engine = built.engine
-    if outbox.leads:
-        best = training.keeper.best()
-        if best is not None:
-            load_weights(engine.replica.weights(), best.files["model"])
-            if built.averages is not None and "averages" in best.files:
-                built.averages.load_state(best.files["averages"])
-            training.progress.train = best.state["progress"]["train"]
-            training.progress.validation = best.state["progress"]["validation"]
-            outbox.event("explained", text=f"the weights are those of step {best.step}, the best evaluation")
-    assert engine.collective is not None
-    engine.replica.agree(engine.collective)
+    built, progress = session.built, session.progress
+    best = session.keeper.best() if session.outbox.leads else None
+    if best is not None:
+        load_weights(built.engine.replica.weights(), best.files["model"])
+        if built.averages is not None and "averages" in best.files:
+            built.averages.load_state(best.files["averages"])
+        progress.train = best.state["progress"]["train"]
+        progress.validation = best.state["progress"]["validation"]
+        session.outbox.event("explained", text=f"the weights are those of step {best.step}, the best evaluation")
+    session.state.agreed = False  # the others learn of it now
+    level(session.collective, session.state, source=0, device=built.device)

@@ -1,0 +1,209 @@
+"""What happens between two steps: evaluations, checkpoints, the best weights kept, the decision to go on, the run's end.
+
+After each step all workers plan the same duties (``Progress.duties``) and do them in order. A duty that needs the others is
+done once all have done it, so that one which a lost peer broke off, or a planned change, is begun again in the next generation,
+from the same state; what needs nobody is ticked off first. So none is left out, and none counts twice.
+
+    evaluate    as the job plans it: the stop rules follow      checkpoint  a regular one, written by a thread
+    look        because somebody asked                          best        the weights as they are, by the name of "best"
+    stop        it is decided that the run ends: what is left   flush       the last checkpoint is durable
+    restore     the best weights come back                      conclude    the model's file, the test, the result
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING
+
+from gdist.errors import CheckpointError, NonFinite
+from gdist.fault_points import fault_point
+from gdist.records import WISHES
+from gdist.worker.blame import blaming_user
+from gdist.worker.evaluation import Evaluation
+from gdist.worker.rounds import until_change
+from gdist.worker.telling import conclude, restore_best
+
+if TYPE_CHECKING:
+    from gdist.data.feed import Feed
+    from gdist.engine.step import StepResult
+    from gdist.worker.session import Session
+
+_ENDS = ("stop", "drain", "finish")
+
+
+class Boundary:
+    """``plan`` after a step, then ``do`` for each duty."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._validation = self._make_evaluation(session.built.data.validation)
+
+    @property
+    def out_of_time(self) -> str:
+        """Why the run ends once the job's time is over."""
+        return f"{self._session.built.job.stop.wall_seconds:g} s of training are over"
+
+    def plan(self, result: StepResult) -> None:
+        """Decides what is to be done before the next step. Raises NonFinite where the job stops for that."""
+        session, job, progress = self._session, self._session.built.job, self._session.progress
+        granted = [wish for i, wish in enumerate(WISHES) if result.wishes >> i & 1]
+        if result.skipped:
+            self._skipped(result)
+        epoch_ends = progress.step % session.built.plan.steps_per_epoch == 0
+        if epoch_ends and progress.bad_in_epoch:
+            told = {"rows": progress.bad_in_epoch, "examples": list(session.built.feed.rows.bad_rows) or None}
+            session.outbox.event("bad_rows", step=progress.step, epoch=result.epoch + 1, **told)
+            progress.bad_in_epoch = 0
+        duties = []
+        if progress.step % job.evaluate_every == 0 if job.evaluate_every else epoch_ends:
+            duties.append("evaluate")
+        elif "evaluate" in granted:
+            duties.append("look")
+        due = progress.step % job.checkpoint_every == 0 if job.checkpoint_every else epoch_ends
+        if due or "checkpoint" in granted:
+            duties.append("checkpoint")
+        if ends := [wish for wish in granted if wish in _ENDS]:
+            reasons = [self.out_of_time if wish == "finish" else session.wishes.reason(wish) for wish in ends]
+            progress.ending = next(filter(None, reasons), "asked to stop")
+            progress.stopped_by = "job" if ends == ["finish"] else "wish"
+            duties.append("stop")
+        for wish in granted:
+            session.wishes.granted(wish)
+        progress.duties = duties
+        session.report_checkpoints()
+
+    def do(self, duty: str) -> int:
+        """Does the next duty. Returns 0, or the number of the next generation where all workers want to enter it first."""
+        session, progress = self._session, self._session.progress
+        fault_point(duty)
+        if duty in ("evaluate", "look"):
+            return self._evaluate(duty)
+        if duty == "conclude":
+            return conclude(session, self._evaluated)
+        if duty == "checkpoint":
+            progress.finish(duty)
+            session.save()
+        elif duty == "best":
+            session.save(name="best")
+            if session.collective.size > 1:  # with the one that writes, the weights of this step would be gone
+                with suppress(CheckpointError):  # it is said, and training goes on
+                    session.keeper.flush()
+                session.wait_for_all()
+            progress.finish(duty)
+        elif duty == "stop":
+            session.outbox.event("stopping", step=progress.step, reason=progress.ending, by=progress.stopped_by)
+            progress.finish(duty, *self._last_duties())
+        elif duty == "flush":
+            session.save(wait=True)
+            session.wait_for_all()
+            progress.finish(duty)
+        else:
+            restore_best(session)
+            progress.finish(duty)
+        session.report_checkpoints()
+        return 0
+
+    def end(self, reason: str) -> int:
+        """The run is at its end for a reason that needs no word; plans what is left."""
+        progress = self._session.progress
+        progress.ending = reason
+        progress.duties = self._last_duties()
+        return 0
+
+    def _last_duties(self) -> list[str]:
+        """What an ending run does. A checkpoint first: a resumed run must not know of an evaluation that the uninterrupted one
+        would not have made."""
+        progress = self._session.progress
+        by_itself = progress.stopped_by == "job"
+        evaluated = progress.evaluated_at == progress.step
+        restores = by_itself and self._session.built.job.stop.restore_best
+        return [
+            *([] if evaluated else ["checkpoint", "evaluate" if by_itself else "look"]),
+            "flush",
+            *(["restore"] if restores else []),
+            "conclude",
+        ]
+
+    def _evaluate(self, duty: str) -> int:
+        session, progress, built = self._session, self._session.progress, self._session.built
+        begun = time.perf_counter()
+        train, validation = progress.train, progress.validation
+        if progress.train_weight:
+            train = {"loss": progress.train_sum / progress.train_weight}
+        if self._validation is not None:
+            averaged = built.averages.swapped_in() if built.averages is not None else nullcontext()
+            with averaged:
+                next_generation, validation = self._in_rounds(self._validation, "the evaluation failed in the job's code")
+            if next_generation:
+                return next_generation
+        counts = duty == "evaluate"
+        progress.evaluated_at, progress.train, progress.validation = progress.step, train, validation
+        if counts:
+            progress.train_sum = progress.train_weight = 0.0
+        line = {
+            "kind": "evaluation",
+            "step": progress.step,
+            "epoch": (progress.step - 1) // built.plan.steps_per_epoch + 1,
+            "train": train,
+            "validation": validation,
+            "workers": session.collective.size,
+            "generation": session.generation,
+            "seconds": time.perf_counter() - begun,
+            "time": time.time(),
+        }
+        best, reason = session.state.rules.after_evaluation(train, validation) if counts and train else (False, None)
+        progress.finish(duty, *(["best"] if best and built.job.stop.restore_best else []))
+        if reason is not None and progress.ending is None:
+            progress.duties.append("stop")
+        if reason is not None and "stop" in progress.duties:
+            progress.ending = reason
+        session.outbox.line(line)
+        session.outbox.event("evaluation", **{k: v for k, v in line.items() if k not in ("kind", "time")})
+        session.tell("on_evaluation", line)
+        return 0
+
+    def _evaluated(self, feed: Feed) -> tuple[int, dict[str, float] | None]:
+        """Loss and metrics of other data with the weights as they are; or the next generation, to be entered first."""
+        evaluation = self._make_evaluation(feed)
+        assert evaluation is not None
+        return self._in_rounds(evaluation, "the test failed in the job's code")
+
+    def _in_rounds(self, evaluation: Evaluation, what: str) -> tuple[int, dict[str, float] | None]:
+        session, collective = self._session, self._session.collective
+        session.page.write("evaluation", session.progress.step)
+        with blaming_user(what, worker=collective.rank, step=session.progress.step):
+            next_generation = until_change(
+                evaluation.work(collective), collective, wanted=lambda: session.next_generation, device=session.built.device
+            )
+            return (next_generation, None) if next_generation else (0, evaluation.combine(collective))
+
+    def _make_evaluation(self, feed: Feed | None) -> Evaluation | None:
+        built = self._session.built
+        if feed is None:
+            return None
+        return Evaluation(
+            built.task, feed, metrics=built.job.metrics, groups=built.plan.micro_batches,
+            precision=built.precision, seed=built.job.seed, device=built.device,
+        )  # fmt: skip
+
+    def _skipped(self, result: StepResult) -> None:
+        session, job, progress = self._session, self._session.built.job, self._session.progress
+        cut, precision = session.built.plan.cut(result.step), session.built.precision
+        overflow = precision.scales and not result.non_finite
+        guilty: Sequence[int] = result.non_finite or range(cut.micro_batches)
+        spans = [[cut.bounds[i], cut.bounds[i + 1]] for i in guilty]
+        why = "the loss is not finite" if result.non_finite else "the gradient is not finite"
+        why += f" (fp16: the loss scale is now {precision.scale:g})" if overflow else ""
+        session.outbox.event("skipped_step", step=progress.step, epoch=result.epoch + 1, why=why, positions=spans)
+        if overflow and precision.scale > 1.0:
+            return  # fp16 looks for its scale; that is no fault of the job
+        if job.non_finite == "stop" or progress.skipped_in_a_row >= job.non_finite_limit:
+            limit = f", {progress.skipped_in_a_row} times in a row" if job.non_finite == "skip" else ""
+            raise NonFinite(
+                f"{why} at step {progress.step}{limit}",
+                where=f"epoch {result.epoch + 1}, samples at positions {', '.join(f'{a}-{b - 1}' for a, b in spans[:6])}",
+                note="nothing of that step was applied",
+                help="lower optimizer.lr, clip gradients (clip.norm=1), look at these samples, or set non_finite=skip",
+            )
