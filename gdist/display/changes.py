@@ -37,10 +37,10 @@ def change_sentences(event: dict[str, Any], members: Members) -> list[str]:
     if name == "leaving":
         return [f"{_who(event)} leaves at the next step: {event.get('reason')}"]
     if name == "hung":
-        doing = f" in {event['phase']}" if event.get("phase") else ""
-        allowed = f", {words.duration(event['allowed_seconds'])} are allowed" if event.get("allowed_seconds") else ""
-        stuck = f" for {words.duration(event['seconds'])}" if event.get("seconds") else ""
-        return [f"{_who(event)} hangs{doing}{stuck}{allowed}; it is killed"]
+        stuck = f": {words.duration(event['seconds'])}" if event.get("seconds") is not None else ""
+        doing = f" in {event['phase']} at step {event.get('step')}" if event.get("phase") else ""
+        allowed = f", {words.duration(event['allowed_seconds'])} allowed" if event.get("allowed_seconds") else ""
+        return [f"{_who(event)} hangs{stuck}{doing}{allowed}; it is killed"]
     if name == "waiting":
         return [f"waiting for {event['what']}"] if event.get("what") != members.waiting else []
     if name == "scale":

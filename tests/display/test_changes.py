@@ -71,8 +71,8 @@ def test_the_block_says_who_is_missing_since_when_and_what_the_change_cost() -> 
         ),
         (happened("leaving", 5, worker=1, host="b", reason="SIGTERM"), ["worker 1 on b leaves at the next step: SIGTERM"]),
         (
-            happened("hung", 5, worker=1, host="b", phase="forward", seconds=3.42, allowed_seconds=2.0),
-            ["worker 1 on b hangs in forward for 3.4 s, 2.0 s are allowed; it is killed"],
+            happened("hung", 5, worker=1, host="b", phase="compute", step=24, seconds=3.42, allowed_seconds=2.0),
+            ["worker 1 on b hangs: 3.4 s in compute at step 24, 2.0 s allowed; it is killed"],
         ),
         (happened("waiting", 5, what="room for 2 workers"), ["waiting for room for 2 workers"]),
         (happened("scale", 5, least=4, most=4), ["asked for 4 workers"]),
