@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from gdist.errors import CheckpointError, NonFinite
 from gdist.fault_points import fault_point
+from gdist.job.every import every
 from gdist.records import WISHES
 from gdist.worker.blame import blaming_user
 from gdist.worker.evaluation import Evaluation
@@ -38,12 +39,18 @@ class Boundary:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._every = every(session.built.job.checkpoint_every)
         self._validation = self._make_evaluation(session.built.data.validation)
 
     @property
     def out_of_time(self) -> str:
         """Why the run ends once the job's time is over."""
         return f"{self._session.built.job.stop.wall_seconds:g} s of training are over"
+
+    @property
+    def checkpoint_is_due(self) -> bool:
+        """Whether so much time has passed, by this worker's clock, that it asks all for a checkpoint."""
+        return self._every.seconds is not None and time.monotonic() - self._session.saved_when >= self._every.seconds
 
     def plan(self, result: StepResult) -> None:
         """Decides what is to be done before the next step. Raises NonFinite where the job stops for that."""
@@ -61,8 +68,8 @@ class Boundary:
             duties.append("evaluate")
         elif "evaluate" in granted:
             duties.append("look")
-        due = progress.step % job.checkpoint_every == 0 if job.checkpoint_every else epoch_ends
-        if due or "checkpoint" in granted:
+        saves_at = self._every.steps or (self._every.epochs or 0) * session.built.plan.steps_per_epoch
+        if (saves_at and progress.step % saves_at == 0) or "checkpoint" in granted:
             duties.append("checkpoint")
         if ends := [wish for wish in granted if wish in _ENDS]:
             reasons = [self.out_of_time if wish == "finish" else session.wishes.reason(wish) for wish in ends]

@@ -54,7 +54,7 @@ class Holder(Protocol):
 
 @dataclass(frozen=True)
 class _Row:
-    """What a worker says in the roll call; ``bits``, ``facts``: hashes, the former with the JSON that belongs to the tensors."""
+    """What a worker says in the roll call; ``bits``, ``facts``: hashes; the former also of the JSON that belongs to them."""
 
     place: tuple[int, int] | None
     bits: str = ""

@@ -42,6 +42,7 @@ class Session:
         self.order, self.name, self.folder = order, name, folder
         self.generation = 0
         self.stepped_at: float | None = None
+        self.saved_when = time.monotonic()
 
     @property
     def progress(self) -> Progress:
@@ -76,7 +77,7 @@ class Session:
         progress = self.progress
         saved = name is None and progress.saved_at == progress.step
         if name is None:
-            progress.saved_at = progress.step
+            progress.saved_at, self.saved_when = progress.step, time.monotonic()
         if not self.outbox.leads:
             return
         if not saved:

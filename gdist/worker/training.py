@@ -59,6 +59,8 @@ class Training:
         weights_hash = engine.replica.fingerprint() if compares else None
         if self._out_of_time():
             session.wishes.add("finish", reason=self.boundary.out_of_time)
+        if session.outbox.leads and self.boundary.checkpoint_is_due:
+            session.wishes.add("checkpoint")
         blame = blaming_user("the step failed in the job's code", worker=session.collective.rank, step=number + 1)
         with blame, feed.placing(lambda: engine.batches.taken):
             result = engine.step(
