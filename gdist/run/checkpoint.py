@@ -10,7 +10,7 @@ Invariants: a folder without a manifest is no checkpoint (an interrupted write, 
 lists was durable before the manifest was; a folder's name is never used twice (``step-00001200.2``); nothing is deleted
 before its successor is durable. A named checkpoint (``best-step-00001200``) is outlived only by the next of its name.
 
-Here they are read; checkpoint_write.py writes them. ``Location``: a path, or an object store's URL.
+Here they are read; checkpoint_write.py writes them.
 """
 
 from __future__ import annotations
@@ -20,16 +20,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdist.errors import CheckpointError, DataError
-from gdist.run.store import LocalStore, Store, Stored, open_store
+from gdist.run.store import Location, Store, Stored, above, below, open_store
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Location = Path | str
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
@@ -217,16 +214,13 @@ def _problems(store: Store, folder: str, manifest: dict[str, Any]) -> Iterator[C
 
 
 def _place(where: Location, folder: str, found: re.Match[str], files: Mapping[str, Stored]) -> Place:
-    path = where / folder if isinstance(where, Path) else f"{where.rstrip('/')}/{folder}"
     written = files[MANIFEST].written if MANIFEST in files else 0.0
     size = sum(file.bytes for file in files.values())
     unnamed = found["name"] is None
     generation, again = int(found["generation"] or 1), int(found["again"] or 1)
-    return Place(int(found["step"]), generation, again, unnamed, folder, path, written, size)
+    return Place(int(found["step"]), generation, again, unnamed, folder, below(where, folder), written, size)
 
 
 def _at(path: Location) -> tuple[Store, str]:
-    if isinstance(path, Path) or "://" not in path:
-        return LocalStore(Path(path).parent), Path(path).name
-    where, _, folder = path.rstrip("/").rpartition("/")
+    where, folder = above(path)
     return open_store(where), folder

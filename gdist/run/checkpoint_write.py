@@ -13,13 +13,12 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gdist.errors import CheckpointError, DataError
 from gdist.fault_points import fault_point
-from gdist.run.checkpoint import FORMAT, MANIFEST, STATE, Location, digest, folder_name
-from gdist.run.store import Store, open_store
+from gdist.run.checkpoint import FORMAT, MANIFEST, STATE, digest, folder_name
+from gdist.run.store import Location, Store, below, open_store
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,8 +87,7 @@ def write_part(where: Location, part: Part, *, given_up: GivenUp, wait_s: float)
         elif made:  # whoever waits for this part need not
             _quietly(lambda: _write_note(store, folder, part, {"error": failure.what}))
         raise failure from error
-    path = where / folder if isinstance(where, Path) else f"{where.rstrip('/')}/{folder}"
-    return Written(path, sum(int(file["bytes"]) for file in files.values()))
+    return Written(below(where, folder), sum(int(file["bytes"]) for file in files.values()))
 
 
 def write_checkpoint(

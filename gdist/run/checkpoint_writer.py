@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from gdist.errors import CheckpointError, DataError, DeadlineExceeded
 from gdist.fault_points import fault_point
-from gdist.run.checkpoint import Location, list_checkpoints, remove_checkpoint, remove_leftovers
+from gdist.run.checkpoint import list_checkpoints, remove_checkpoint, remove_leftovers
 from gdist.run.checkpoint_write import Part, write_part
 from gdist.run.copies import Buffers, Copy, bytes_of, copy_share
 from gdist.run.shares import parts_for, share
+from gdist.run.store import Location
 
 if TYPE_CHECKING:
     from torch import Tensor

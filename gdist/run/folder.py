@@ -9,7 +9,7 @@
     ├── events.jsonl        what happened, with wall and monotonic time
     ├── ledger.jsonl        which rows each step has read, for `gdist audit` (ledger.py)
     ├── result.json         how it ended
-    ├── checkpoints/        gdist/run/checkpoint.py
+    ├── checkpoints/        gdist/run/checkpoint.py, unless the job names an object store for them
     ├── model.safetensors   the trained weights
     └── lock                held by the process that writes all this (lock.py)
 
@@ -31,6 +31,7 @@ from gdist.durable import write_whole
 from gdist.errors import RunFailed, RunNotFound, UsageError
 from gdist.run.lines import append_lines, read_lines, to_json
 from gdist.run.lock import LOCK, hold
+from gdist.run.store import Location, below
 from gdist.run.versions import versions
 
 if TYPE_CHECKING:
@@ -115,8 +116,13 @@ class RunFolder:
         return str(result.get("reason")) if result is not None and result.get("status") == "failed" else None
 
     @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+    def checkpoints(self) -> Location:
+        """Where the run's checkpoints lie, as its job says."""
+        return self.checkpoints_of((self.job().get("job") or {}).get("checkpoints"))
+
+    def checkpoints_of(self, url: str | None) -> Location:
+        """Below an object store's URL, or in the run's own folder."""
+        return self.path / "checkpoints" if url is None else below(url, self.name)
 
     @property
     def source(self) -> Path:

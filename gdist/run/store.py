@@ -15,6 +15,8 @@ from gdist.fault_points import fault_point
 if TYPE_CHECKING:
     from torch import Tensor
 
+Location = Path | str  # a path, or an URL such as ``s3://bucket/prefix``
+
 _PIECE = 4 << 20
 
 
@@ -116,13 +118,34 @@ class LocalStore:
         return str(self.root / folder / file if file else self.root / folder)
 
 
-def open_store(where: str | Path) -> Store:
-    """``where``: a path, or an URL such as ``s3://bucket/prefix``. Raises DataError for an URL that cannot be."""
-    if isinstance(where, Path) or "://" not in where:
+def open_store(where: Location) -> Store:
+    """Raises DataError for an URL that cannot be."""
+    if not is_url(where):
         return LocalStore(Path(where))
     from gdist.run.remote_store import RemoteStore
 
-    return RemoteStore(where)
+    return RemoteStore(str(where))
+
+
+def is_url(where: Location) -> bool:
+    return isinstance(where, str) and "://" in where
+
+
+def below(where: Location, name: str) -> Location:
+    """What lies in it by that name. An URL may end in a query: ``?region=eu-west-1``."""
+    if not is_url(where):
+        return Path(where) / name
+    base, mark, query = str(where).partition("?")
+    return f"{base.rstrip('/')}/{name}{mark}{query}"
+
+
+def above(path: Location) -> tuple[Location, str]:
+    """Where it lies, and its name there."""
+    if not is_url(path):
+        return Path(path).parent, Path(path).name
+    base, mark, query = str(path).partition("?")
+    where, _, name = base.rstrip("/").rpartition("/")
+    return where + mark + query, name
 
 
 def _write_all(descriptor: int, piece: bytes | memoryview) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gdist.errors import CheckpointError, UsageError
-from gdist.run.checkpoint import Location, list_checkpoints, named_checkpoint, newest_checkpoint
+from gdist.run.checkpoint import list_checkpoints, named_checkpoint, newest_checkpoint
 from gdist.run.folder import RunFolder
+from gdist.run.store import Location
 
 _ENDED = ("done", "stopped")  # with a model file of its own; a run that failed, or goes on, may have an older session's
 
