@@ -38,7 +38,7 @@ def connect(
     else:
         collective = Distributed(
             peers, rank=membership.rank, device=device, host=None if os.environ.get("GLOO_SOCKET_IFNAME") else door.address[0],
-            store_host=membership.doors[0][0], waiting=waiting, cancelled=cancelled,
+            waiting=waiting, cancelled=cancelled,
         )  # fmt: skip
     fault_point("group_formed", generation=membership.generation)
     return collective

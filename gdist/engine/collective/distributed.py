@@ -21,7 +21,6 @@ from torch import Tensor
 
 from gdist.engine.collective.collective import DEADLINE_S, Pending
 from gdist.engine.collective.group import GROUP_S, form_group
-from gdist.engine.collective.sockets import Sockets
 from gdist.engine.collective.watch import Watch
 from gdist.errors import PeerLost
 
@@ -52,8 +51,8 @@ class Distributed:
     """Worker ``rank``, joined to its ``peers`` by sockets that do not block and carry nothing else.
 
     ``host``: the address of this machine that its peers reach, or None to let the backend choose (``GLOO_SOCKET_IFNAME``,
-    ``NCCL_SOCKET_IFNAME``); ``store_host``: the first worker's. ``deadline_s`` bounds every wait for a peer, during which
-    ``waiting`` is entered; ``form_s`` and ``cancelled`` bound the forming. Raises PeerLost where the group does not form.
+    ``NCCL_SOCKET_IFNAME``). ``deadline_s`` bounds every wait for a peer, during which ``waiting`` is entered; ``form_s`` and
+    ``cancelled`` bound the forming. Raises PeerLost where the group does not form.
     """
 
     overlaps = True
@@ -65,7 +64,6 @@ class Distributed:
         rank: int,
         device: str = "cpu",
         host: str | None = None,
-        store_host: str = "127.0.0.1",
         deadline_s: float = DEADLINE_S,
         form_s: float = GROUP_S,
         waiting: AbstractContextManager[object] | None = None,
@@ -80,11 +78,10 @@ class Distributed:
         self._broken = False
         self._tag = 0
         self._closing = threading.Lock()
-        self._mesh = Sockets(peers, rank=rank, deadline_s=form_s)
+        self._peers = dict(peers)
         self._formed = form_group(
-            self._mesh, peers, device=device, host=host, store_host=store_host, deadline_s=deadline_s, form_s=form_s,
-            cancelled=cancelled,
-        )  # fmt: skip
+            peers, rank=rank, device=device, host=host, deadline_s=deadline_s, form_s=form_s, cancelled=cancelled
+        )
         self._group = self._formed.backend
         self._watch: Watch | None = Watch(peers, lost=self._free)
         self._watch.start()
@@ -147,7 +144,8 @@ class Distributed:
         self._formed.cut()
         self._group = None
         self._formed.close()
-        self._mesh.close()
+        for stream in self._peers.values():
+            stream.close()
 
     def _free(self, rank: int) -> None:
         """A peer is gone: whoever is blocked in the group gets an error now."""

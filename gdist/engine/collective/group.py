@@ -1,8 +1,7 @@
 """Forming a process group of torch.distributed in bounded time, and breaking it from outside.
 
-The first worker opens a rendezvous store for this one group; its port travels over the sockets that join the workers already.
-All that may block for ever in foreign code (a store whose host is stopped answers no call and minds no timeout) happens in a
-side thread, which is left to itself once a peer is gone or the generation is not wanted any more.
+What may block in foreign code happens in a side thread, which is left to itself once a peer is gone or the generation is not
+wanted any more.
 
 Gloo cannot be aborted, but its sockets can be shut down: whoever waits for them then has an error within milliseconds. They
 are found by comparing the process's sockets before and after with what the peers find: both ends must have appeared.
@@ -25,14 +24,12 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import ProcessGroupGloo, TCPStore
+from torch._C._distributed_c10d import ProcessGroupGloo
 
-from gdist.engine.collective.share import share_bytes
-from gdist.engine.collective.sockets import Sockets
+from gdist.engine.collective.mesh_store import CANCEL_S, MeshStore, share
 from gdist.errors import PeerLost, Superseded
 
 GROUP_S = 60.0  # for workers that are all there to form a group
-CANCEL_S = 0.05
 
 Endpoint = tuple[str, int, str, int]  # own address, the peer's
 
@@ -60,77 +57,89 @@ class Group:
 
 
 def form_group(
-    mesh: Sockets,
     peers: Mapping[int, socket.socket],
     *,
+    rank: int,
     device: str,
     host: str | None,
-    store_host: str,
     deadline_s: float,
     cancelled: Callable[[], bool],
     form_s: float = GROUP_S,
 ) -> Group:
-    """A group of the workers of ``mesh``; arguments as of ``Distributed``. Raises PeerLost, or Superseded once
-    ``cancelled()``."""
+    """A group of the workers that ``peers`` joins; arguments as of ``Distributed``. Raises PeerLost, or Superseded once
+    ``cancelled()``; the connections are then closed."""
     found: list[Group] = []
     failed: list[BaseException] = []
+    left_to_itself, ended = threading.Event(), threading.Event()
+
+    def tidy() -> None:
+        for each in found:
+            each.close()
+        for stream in peers.values():
+            stream.close()
 
     def form() -> None:
         try:
-            found.append(_form(mesh, device=device, host=host, store_host=store_host, form_s=form_s, deadline_s=deadline_s))
+            store = MeshStore(peers, deadline_s=form_s, cancelled=cancelled)
+            found.append(_form(store, rank, len(peers) + 1, device, host, form_s, deadline_s))
         except BaseException as error:
             failed.append(error)
+        ended.set()
+        if left_to_itself.is_set():
+            tidy()
 
     thread = threading.Thread(target=form, name="gdist-form", daemon=True)
     ends = time.monotonic() + form_s
     thread.start()
-    poll = select.poll()
-    for stream in peers.values():
-        poll.register(stream, select.POLLRDHUP)
-    while True:
-        thread.join(CANCEL_S)
-        if not thread.is_alive():
-            break
-        if cancelled():
-            mesh.close()
-            raise Superseded("the process group is not formed: another generation takes its place")
-        if poll.poll(0) or time.monotonic() > ends:
-            mesh.close()
-            raise PeerLost("the workers could not form a process group", note=f"a peer is gone, or {form_s:g} s are over")
-    if failed:
-        mesh.close()
-        text = " ".join(str(failed[0]).split())[:300]
-        raise PeerLost("the workers could not form a process group", note=text) from failed[0]
+    try:
+        _wait_for(thread, peers, cancelled, ends)
+        if failed:
+            if isinstance(failed[0], PeerLost):
+                raise failed[0]
+            text = " ".join(str(failed[0]).split())[:300]
+            raise PeerLost("the workers could not form a process group", note=text) from failed[0]
+    except PeerLost:
+        for stream in peers.values():
+            with suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)
+        left_to_itself.set()
+        if ended.is_set():
+            tidy()
+        raise
     return found[0]
 
 
-def _form(mesh: Sockets, *, device: str, host: str | None, store_host: str, form_s: float, deadline_s: float) -> Group:
-    rank, size = mesh.rank, mesh.size
+def _wait_for(thread: threading.Thread, peers: Mapping[int, socket.socket], cancelled: Callable[[], bool], ends: float) -> None:
+    poll = select.poll()
+    ranks = {stream.fileno(): r for r, stream in peers.items()}
+    for fd in ranks:
+        poll.register(fd, select.POLLRDHUP)
+    while thread.is_alive():
+        thread.join(CANCEL_S)
+        if not thread.is_alive():
+            return
+        if cancelled():
+            raise Superseded("the process group is not formed: another generation takes its place")
+        if gone := poll.poll(0):
+            raise PeerLost(f"worker {ranks[gone[0][0]]} left while the process group formed")
+        if time.monotonic() > ends:
+            raise PeerLost("the workers did not form a process group in time")
+
+
+def _form(store: MeshStore, rank: int, size: int, device: str, host: str | None, form_s: float, deadline_s: float) -> Group:
     before = set(_connections())
-    store = _host_store(store_host, form_s) if rank == 0 else None
-    port = int(share_bytes(mesh, str(store.port).encode() if store else b"")[0])
-    if store is None:
-        store = TCPStore(store_host, port, is_master=False, timeout=timedelta(seconds=form_s))
     if device != "cpu":
         backend = _nccl(store, rank, size, deadline_s)
-        share_bytes(mesh, b"")
+        share(store, "formed", b"", rank=rank, size=size)
+        store.seal()
         return Group(backend, store=store)
     backend = _gloo(store, rank, size, form_s, host)
-    mine = {inode: end for inode, end in _connections().items() if inode not in before and port not in (end[1], end[3])}
-    said = share_bytes(mesh, json.dumps(list(mine.values())).encode())  # when it is back, all have formed and need no store
+    mine = {inode: end for inode, end in _connections().items() if inode not in before}
+    said = share(store, "formed", json.dumps(list(mine.values())).encode(), rank=rank, size=size)
+    store.seal()
     others = {(e[2], e[3], e[0], e[1]) for r, each in enumerate(said) if r != rank for e in json.loads(each)}
     backend._set_default_timeout(timedelta(seconds=deadline_s))
     return Group(backend, _duplicates({inode for inode, end in mine.items() if end in others}))
-
-
-def _host_store(host: str, form_s: float) -> Any:
-    """Listens on ``host`` alone; left to itself a store listens on all addresses."""
-    listening = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    port = listening.getsockname()[1]
-    return TCPStore(
-        host, port, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=form_s),
-        master_listen_fd=listening.detach(),
-    )  # fmt: skip
 
 
 def _gloo(store: Any, rank: int, size: int, form_s: float, host: str | None) -> Any:
