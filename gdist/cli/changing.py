@@ -1,146 +1,54 @@
-"""A change of a run's workers from another terminal: asked for, then awaited. What ``scale`` and ``drain`` share."""
+"""A change of workers from another terminal: asked for, then awaited, run by run. What ``scale`` and ``drain`` share."""
 
 from __future__ import annotations
 
-import socket
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from gdist.cli.exit_codes import DONE
+from gdist.cli.running import Running
 from gdist.display import words
 from gdist.display.asked import Asked
-from gdist.display.changes import under_way
-from gdist.display.sentences import told
-from gdist.display.standing import Standing
 from gdist.display.stdout import JsonOutput
 from gdist.display.waiting import Waiting
-from gdist.errors import DeadlineExceeded, RunFailed, UsageError
-from gdist.run.bounds import Bounds
-from gdist.run.folder import RunFolder
-from gdist.run.follow import Following
-from gdist.run.lock import holder
+from gdist.errors import RunNotFound
 
-WAIT_S = 300.0
-RESTART_S = 3.0  # for a controller that has died to be there again
-_POLL_S = 0.1
-_QUIET = ("scale", "generation", "leaving")  # the command says these itself
-
-
-class Changing:
-    """A run that trains right now, as far as its folder tells. Raises UsageError where its workers cannot change."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        _must_train(folder)
-        self.folder = folder
-        self.standing = Standing()
-        self.micro_batches: int | None = None
-        self._following = Following(folder)
-        self.catch_up()
-
-    def catch_up(self) -> None:
-        """What has happened until now is no answer to what is asked next."""
-        news = self._following.news()
-        self.standing.take(news)
-        for event in news.events:
-            if event["event"] == "started":
-                self.micro_batches = event.get("micro_batches")
-
-    @property
-    def slots(self) -> tuple[int, ...]:
-        return self.standing.members.slots
-
-    def wait(self, wanted: Callable[[Asked], bool], *, for_what: str) -> Asked:
-        """Until ``wanted``; says meanwhile what happens. Raises RunFailed if the run ends before, DeadlineExceeded."""
-        asked, shown, deadline = Asked(self.slots, wanted), Waiting(), time.monotonic() + WAIT_S
-        try:
-            while True:
-                news = self._following.news()
-                asked.take(news)
-                for event, line in told(news, self.standing):
-                    if event["event"] not in _QUIET:
-                        shown.say(line)
-                if asked.settled:
-                    return asked
-                if asked.ended is not None:
-                    raise RunFailed(f"run `{self.folder.name}` ended before that: {asked.ended}", where=str(self.folder.path))
-                if time.monotonic() > deadline:
-                    raise self._late(for_what)
-                shown.show("; ".join(under_way(self.standing.members, now=time.time())) or f"waiting for {for_what}")
-                time.sleep(_POLL_S)
-        finally:
-            shown.show("")
-
-    def _late(self, for_what: str) -> DeadlineExceeded:
-        return DeadlineExceeded(
-            f"{for_what} did not come within {WAIT_S:.0f} s",
-            where=str(self.folder.path),
-            note="; ".join(under_way(self.standing.members, now=time.time())) or None,
-            help=f"the wish stands; gdist scale {self.folder.name} {len(self.slots)} takes it back",
-        )
+Wish = tuple[str, Callable[[Asked], bool]]  # what was asked for, and when it is there
 
 
 def change(
-    run: Changing,
-    ask: Callable[[Any], None],
-    wanted: Callable[[Asked], bool],
-    *,
-    what: str,
-    wait: bool,
-    as_json: bool,
-    verbose: bool,
+    runs: Sequence[Running], ask: Callable[[Running, Any], Wish | None], *, wait: bool, as_json: bool, verbose: bool
 ) -> int:
-    """Asks the run's controller for ``what``, waits until it is ``wanted``, and says what has become of it; the exit code."""
-    from gdist.cluster.reach import reach
-
+    """Has ``ask`` talk to the controller of each run (None: there is nothing to ask of it), waits until all of it is there, and
+    says what has become of it; the exit code."""
     output = JsonOutput() if as_json else None
     try:
-        with reach(run.folder.path, verbose=verbose) as controller:
-            run.catch_up()
-            ask(controller)
-        if output is None:
-            click.echo(f"asked for {what}; {words.plural(len(run.slots), 'worker')} now")
-        found = run.wait(wanted, for_what=what) if wait else Asked(run.slots, wanted)
-        if output is not None:
-            output.write([{"run": run.folder.name, "asked": what, **found.to_dict()}])
-        elif wait:
-            click.echo(found.words())
+        asked = []
+        for run in runs:
+            from gdist.cluster.reach import reach
+
+            try:
+                with reach(run.folder.path, verbose=verbose) as controller:
+                    run.catch_up()
+                    wish = ask(run, controller)
+            except RunNotFound as error:
+                if len(runs) == 1:
+                    raise
+                Waiting().say(f"{run.folder.name} is left out: {error.what}")
+                continue
+            if wish is not None:
+                asked.append((run, *wish))
+                if output is None:
+                    click.echo(f"{run.folder.name}: asked for {wish[0]}; {words.plural(len(run.slots), 'worker')} now")
+        for run, what, wanted in asked:
+            found = run.wait(wanted, for_what=what) if wait else Asked(run.slots, wanted)
+            if output is not None:
+                output.write([{"run": run.folder.name, "asked": what, **found.to_dict()}])
+            elif wait:
+                click.echo(f"{run.folder.name}: {found.words()}")
     finally:
         if output is not None:
             output.close()
     return DONE
-
-
-def check_share(wanted: Bounds, run: Changing) -> None:
-    """Raises UsageError where a step has fewer micro-batches than there would be workers."""
-    parts = run.micro_batches
-    if parts is not None and wanted.most > parts:
-        raise UsageError(
-            f"a step of run `{run.folder.name}` has {parts} micro-batches: {wanted.most} workers cannot share them",
-            where=f"command line: {wanted}",
-            help=f"at most: gdist scale {run.folder.name} {Bounds(min(wanted.least, parts), parts)}",
-        )
-
-
-def _must_train(folder: RunFolder) -> None:
-    result = folder.result()
-    how = f"gdist resume {folder.name} --workers N"
-    if result is not None:
-        ended = {"done": "is done", "stopped": "was stopped"}.get(str(result.get("status")), "has failed")
-        raise UsageError(f"run `{folder.name}` {ended}: it has no workers", where=str(folder.path), help=f"to go on: {how}")
-    control, by = folder.control(), holder(folder.path)
-    deadline = time.monotonic() + RESTART_S
-    while by is None and control is not None and control.get("host") == socket.gethostname() and time.monotonic() < deadline:
-        time.sleep(_POLL_S)
-        by = holder(folder.path)
-    if by is None and (control is None or control.get("host") == socket.gethostname()):
-        raise UsageError(f"run `{folder.name}` is not being trained right now", where=str(folder.path), help=f"to go on: {how}")
-    if control is None:
-        raise UsageError(
-            f"run `{folder.name}` trains without Ray, with the workers that it has",
-            where=str(folder.path),
-            note=f"by {by}",
-            help=f"end it with Ctrl-C where it was started, and: {how}",
-        )

@@ -18,6 +18,7 @@ VERBS = {  # name -> (one line, module)
     "train": ("Train here; Ctrl-C once: checkpoint and stop, twice: stop now", "gdist.cli.train"),
     "resume": ("Go on with a run from its newest good checkpoint", "gdist.cli.resume"),
     "scale": ("Change how many workers a run has while it trains", "gdist.cli.scale"),
+    "drain": ("Have a worker, or all on a node, leave at the end of their step", "gdist.cli.drain"),
     "evaluate": ("Loss and metrics of a trained run, on its held-out rows or others", "gdist.cli.evaluate"),
     "predict": ("What a trained run says of each row, as a file", "gdist.cli.predict"),
     "data": ("Say what is in files of data, and how a job could name it", "gdist.cli.data"),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from gdist.cli.arguments import one_word
 from gdist.cli.group import verb
 from gdist.errors import UsageError
-
-if TYPE_CHECKING:
-    from gdist.display.asked import Asked
 
 _OPTIONS = (
     click.option("--runs", default="runs", show_default=True, metavar="DIR", help="Where runs lie."),
@@ -44,7 +41,8 @@ def command(words: tuple[str, ...], runs: str, no_wait: bool, as_json: bool, ver
     New workers are prepared while the others train, and join between two steps; the model does not change. Says when they took
     their first step, and what the pause was. Exit codes: 0 done, 1 it did not come to that, 2 it cannot be, 5 no such run.
     """
-    from gdist.cli.changing import Changing, change, check_share
+    from gdist.cli.changing import Wish, change
+    from gdist.cli.running import Running, check_share
     from gdist.run.bounds import bounds
     from gdist.run.find import find_run
 
@@ -53,13 +51,11 @@ def command(words: tuple[str, ...], runs: str, no_wait: bool, as_json: bool, ver
         asked, mend = ("which run?", f"scale @ {name}") if name[0].isdigit() else ("how many workers?", f"scale {name} 4")
         raise UsageError(asked, where=f"command line: {name}", help=f"gdist {mend}")
     wanted = bounds(words[-1], where=f"command line: {words[-1]}")
-    run = Changing(find_run(name, root=runs))
+    run = Running(find_run(name, root=runs))
     check_share(wanted, run)
 
-    def reached(asked: Asked) -> bool:
-        return wanted.least <= len(asked.now) <= wanted.most
-
-    def ask(controller: Any) -> None:
+    def ask(run: Running, controller: Any) -> Wish:
         controller.scale(wanted.least, wanted.most)
+        return wanted.words, lambda asked: wanted.least <= len(asked.now) <= wanted.most
 
-    return change(run, ask, reached, what=wanted.words, wait=not no_wait, as_json=as_json, verbose=verbose)
+    return change([run], ask, wait=not no_wait, as_json=as_json, verbose=verbose)

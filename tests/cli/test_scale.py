@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gdist.cli.changing import Changing
+from gdist.cli.running import Running
 from gdist.display.asked import Asked
 from gdist.errors import RunFailed
 from gdist.run.folder import RunFolder
@@ -92,8 +92,8 @@ def test_no_more_workers_than_micro_batches(gdist: Gdist, run: RunFolder, asked:
 def test_it_waits_for_the_first_step_and_says_what_happens_meanwhile(
     run: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changing = Changing(on_ray(run))
-    assert (changing.slots, changing.micro_batches) == ((0, 1), 8)
+    running = Running(on_ray(run))
+    assert (running.slots, running.micro_batches) == ((0, 1), 8)
 
     def train() -> None:
         run.append_events([happened("worker_hired", 5, worker=2, incarnation=0), LOST])
@@ -104,7 +104,7 @@ def test_it_waits_for_the_first_step_and_says_what_happens_meanwhile(
 
     training = threading.Thread(target=train)
     training.start()
-    found = changing.wait(lambda asked: len(asked.now) == 3, for_what="3 workers")
+    found = running.wait(lambda asked: len(asked.now) == 3, for_what="3 workers")
     training.join()
     assert found.words() == (
         "2 -> 3 workers: worker 1 took its last step at step 24, worker 2 took its first step at step 25, "
@@ -116,23 +116,23 @@ def test_it_waits_for_the_first_step_and_says_what_happens_meanwhile(
 
 def test_a_generation_counts_once_a_step_of_it_is_taken(run: RunFolder) -> None:
     asked = Asked((0, 1), lambda asked: len(asked.now) == 4)
-    changing = Changing(on_ray(run))
+    running = Running(on_ray(run))
     run.append_events([generation(2, [0, 1, 2, 3], joined=[2, 3], left=[], step=811, pause_seconds=0.08)])
-    asked.take(changing._following.news())
+    asked.take(running._following.news())
     assert not asked.settled
     run.append_metrics([step(812, generation=2)])
-    asked.take(changing._following.news())
+    asked.take(running._following.news())
     assert asked.settled
     assert asked.words() == "2 -> 4 workers: workers 2 and 3 took their first step at step 812; training paused 0.08 s"
 
 
 def test_what_is_there_already_is_said_at_once(run: RunFolder) -> None:
-    found = Changing(on_ray(run)).wait(lambda asked: len(asked.now) == 2, for_what="2 workers")
+    found = Running(on_ray(run)).wait(lambda asked: len(asked.now) == 2, for_what="2 workers")
     assert found.words() == "2 workers already, nothing changes"
 
 
 def test_a_run_that_ends_meanwhile_is_an_error(run: RunFolder) -> None:
-    changing = Changing(on_ray(run))
+    running = Running(on_ray(run))
     run.append_events([happened("finished", 9, status="done", reason="all steps taken")])
     with pytest.raises(RunFailed, match="ended before that: all steps taken"):
-        changing.wait(lambda asked: len(asked.now) == 3, for_what="3 workers")
+        running.wait(lambda asked: len(asked.now) == 3, for_what="3 workers")
