@@ -9,8 +9,9 @@ Events (``events.jsonl``, ``--json``) are dicts with ``event`` (its name), ``tim
                   pause_seconds (from the end of that step until the next could begin; left out: the first generation)
     first_step    step, seconds (from the user's command)
     evaluation    what its metric line holds
-    checkpoint    step, name (left out: a regular one), path, bytes, seconds; in place of the last three: error (text),
-                  safe_step (of the newest one that is whole; left out: none), again_seconds (until it is tried again)
+    checkpoint    step, name (None: a regular one), path, bytes, seconds, parts (one of each worker that wrote); in place of
+                  path and what follows: error (text), again_seconds (until it is tried again), safe_step (of the newest one
+                  that is whole; left out: there is none)
     skipped_step  step, epoch, why, positions (spans of the epoch's order, [from, to))
     bad_rows      step, epoch, rows (left out of the epoch that ended), examples (the first of them: where, and why)
     scale         least, most (workers wanted from now on), reason

@@ -122,10 +122,13 @@ def _poisoned(event: dict[str, Any]) -> list[str]:
 
 def _unsaved(event: dict[str, Any]) -> list[str]:
     again = f"; next try in {words.duration(event['again_seconds'])}" if event.get("again_seconds") is not None else ""
+    what, _, more = str(event["error"]).partition("\n")
+    where = more.partition("\n")[0].strip()
+    place = f" ({words.path(where[4:])})" if where.startswith("--> ") else ""
     safe = event.get("safe_step")
     risk = f"all steps after {safe} would be lost with the workers" if safe else "no step is safe yet"
     return [
-        f"the checkpoint of step {event.get('step')} failed, training goes on: {event['error']}",
+        f"the checkpoint of step {event.get('step')} failed, training goes on: {what}{place}",
         f"if it stays so, {risk}{again}",
     ]
 

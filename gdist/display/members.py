@@ -39,10 +39,15 @@ class Members:
         elif name == "waiting":
             self.waiting = event.get("what")
         elif name == "checkpoint":
-            self.unsaved = event.get("error")
-            self.safe_step = event.get("safe_step") if self.unsaved else event.get("step")
+            self._take_checkpoint(event)
         elif name in ("finished", "failed"):
             self.waiting, self.preparing = None, {}
+
+    def _take_checkpoint(self, event: dict[str, Any]) -> None:
+        if event.get("error"):
+            self.unsaved, self.safe_step = str(event["error"]).partition("\n")[0], event.get("safe_step")
+        elif event.get("name") is None:
+            self.unsaved, self.safe_step = None, event.get("step")
 
     def _take_generation(self, event: dict[str, Any]) -> None:
         self.changes += self.generation is not None and event.get("generation") != self.generation

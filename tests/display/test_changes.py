@@ -131,7 +131,16 @@ def test_what_is_waited_for_is_said_once_and_stays_in_the_block_until_a_generati
 def test_steps_that_no_checkpoint_holds_stay_in_the_block_until_one_succeeds() -> None:
     failed = happened("checkpoint", 5, step=24, error="disk full", safe_step=20)
     assert shown([*RUN, Update(events=[failed])]).splitlines()[-1] == " no checkpoint since step 20: disk full"
-    assert after(failed, happened("checkpoint", 6, step=28, path="x")).members.unsaved is None
+    assert after(failed, happened("checkpoint", 6, step=12, name="best", path="x")).members.unsaved == "disk full"
+    assert after(failed, happened("checkpoint", 6, step=28, name=None, path="x")).members.unsaved is None
+
+
+def test_where_a_checkpoint_could_not_be_written_stands_beside_why() -> None:
+    failed = happened("checkpoint", 5, step=24, error="no space is left\n  --> /nowhere/at/all\nnote: more")
+    assert sentences(failed, after())[0] == (
+        "the checkpoint of step 24 failed, training goes on: no space is left (/nowhere/at/all)"
+    )
+    assert after(failed).members.unsaved == "no space is left"
 
 
 def test_workers_of_the_start_are_no_news() -> None:
