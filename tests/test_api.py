@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from gdist import AdamW, GdistError, Job, Result, train
+from gdist.api import launch
 from gdist.errors import RunNotFound, UsageError
-from gdist.records import Update
+from gdist.records import Interrupt, Order, Update
+from gdist.run.bounds import Wanted
 
 GENERATOR = torch.Generator().manual_seed(1)
 X = torch.randn(200, 8, generator=GENERATOR)
@@ -103,3 +105,24 @@ def test_a_failure_is_an_exception_with_the_users_own_line(tmp_path: Path, monke
         train(Job(model=net, loss=bad_loss, data=(X, Y), optimizer=AdamW(), epochs=1), local=True, show=False)
     assert caught.value.note == "ValueError: mine"
     assert "in bad_loss: " in (caught.value.where or "")
+
+
+@pytest.mark.parametrize(
+    ("workers", "where", "what"),
+    [
+        ("8:1", "--workers 8:1", "at least 8 and at most 1 workers contradict each other"),
+        ((0, 2), "--workers 0:2", "there cannot be 0 workers"),
+        ("many", "--workers many", "`many` is no number of workers"),
+    ],
+)
+def test_bounds_of_workers_are_refused_before_anything_is_started(workers: Wanted, where: str, what: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        train(make(), workers=workers, show=False)
+    assert (refused.value.where, refused.value.what) == (where, what)
+
+
+def test_what_only_reads_a_run_has_the_same_workers_until_its_end() -> None:
+    order = Order(purpose="evaluate", run_dir="runs/first")
+    with pytest.raises(UsageError, match="evaluate has the same workers until its end") as refused:
+        launch(order, workers="1:4", address=None, local=False, watch=lambda _: None, interrupt=Interrupt())
+    assert refused.value.help == "as many as there are at most: --workers 4"
