@@ -77,6 +77,7 @@ class Order:
     runs_root: str = "runs"
     name: str | None = None
     resume: bool = False  # go on in run_dir from its newest good checkpoint
+    accept: tuple[str, ...] = ()  # what may be another than it was, when a run is resumed: model, data, a field of the job
     page_dir: str | None = None  # where workers write their progress pages
     started: float = field(default_factory=time.time)  # wall clock of the user's command, for first_step_seconds
     purpose: Purpose = "train"

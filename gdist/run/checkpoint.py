@@ -144,12 +144,11 @@ def folder_name(step: int, *, generation: int, name: str | None) -> str:
     return (f"{name}-" if name else "") + f"step-{step:08d}" + (f".g{generation}" if generation > 1 else "")
 
 
-def remove_leftovers(where: Location, *, before: tuple[int, int] | None = None) -> None:
-    """Takes away what interrupted writers left. ``before``: only what is of an older (step, generation): whoever has written
-    that one durably knows that no other is of use any more."""
+def remove_leftovers(where: Location, *, which: Callable[[Place], bool] = lambda place: True) -> None:
+    """Takes away what interrupted writers left, of the places that ``which`` names."""
     store = open_store(where)
     for place in places(where):
-        if not place.whole and (before is None or (place.step, place.generation) < before):
+        if not place.whole and which(place):
             store.remove(place.folder, first=MANIFEST)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Files = dict[str, dict[str, Any]]  # name -> bytes, sha256
-GivenUp = Callable[[], str | None]  # why this checkpoint is of no use any more; None: go on
+GivenUp = Callable[[bool], str | None]  # why the checkpoint is of no use any more, None: go on; whether parts are missing
 
 _FIRST_LOOK_S, _LATER_LOOKS_S = 0.01, 0.25
 _MEND = "free the disk or mend its permissions: it is tried again soon"
@@ -77,7 +77,7 @@ def write_part(where: Location, part: Part, *, given_up: GivenUp, wait_s: float)
         if not part.leads:
             return None
         files |= _await_parts(store, folder, part, given_up, wait_s)
-        if why := given_up():
+        if why := given_up(False):
             raise CheckpointError(f"the checkpoint of step {part.step} was given up: {why}", where=store.place(folder))
         _write_manifest(store, folder, part, files)
     except (OSError, DataError, CheckpointError, TypeError, ValueError) as error:
@@ -109,7 +109,7 @@ def write_checkpoint(
     part = Part(
         step=step, tensors=copy_share(pieces).tensors, words=words, state=state, facts={}, name=name, generation=generation
     )
-    written = write_part(where, part, given_up=lambda: None, wait_s=0)
+    written = write_part(where, part, given_up=lambda missing: None, wait_s=0)
     assert written is not None, "the first part's writer finishes"
     return written.path
 
@@ -157,7 +157,7 @@ def _await_parts(store: Store, folder: str, part: Part, given_up: GivenUp, wait_
             del missing[name]
         if not missing:
             return found
-        why = given_up()
+        why = given_up(True)
         if why is None and time.monotonic() > deadline:
             numbers = ", ".join(str(number + 1) for number in missing.values())
             why = f"part {numbers} of {part.parts} did not come within {wait_s:.0f} s: its worker is gone, or its disk is slow"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PART_WAIT_S = 120.0  # for the others' parts
+_LEAST_PREPARED = 1 << 20  # bytes
 _HELD = 2  # parts in hand, of which one is being written
 
 
@@ -51,15 +52,15 @@ class _Task:
 
 
 class CheckpointWriter:
-    """``keep``: how many unnamed checkpoints stay; of each name only the newest. ``given_up(generation)``: why a checkpoint of
-    that generation counts no more, or None."""
+    """``keep``: how many unnamed checkpoints stay; of each name only the newest. ``given_up(generation,
+    missing)``: why a checkpoint of that generation counts no more, or None; ``missing``: it still lacks parts."""
 
     def __init__(
         self,
         where: Location,
         *,
         keep: int = 3,
-        given_up: Callable[[int], str | None] = lambda generation: None,
+        given_up: Callable[[int, bool], str | None] = lambda generation, missing: None,
         part_wait_s: float = PART_WAIT_S,
     ) -> None:
         self.where = where
@@ -131,8 +132,9 @@ class CheckpointWriter:
         if number >= parts:
             return
         pieces, _ = share(files, number, parts)
+        if (size := bytes_of(pieces)) < _LEAST_PREPARED:
+            return
         pinned = any(piece.tensor.is_cuda for named in pieces.values() for piece in named.values())
-        size = bytes_of(pieces)
         threading.Thread(target=lambda: self._buffers.prepare(size, pinned=pinned), name="gdist-memory", daemon=True).start()
 
     def flush(self, timeout: float | None = 60.0) -> None:
@@ -182,7 +184,12 @@ class CheckpointWriter:
         common: dict[str, Any] = {"step": part.step, "name": part.name, "parts": part.parts, "copy_seconds": task.copy_seconds}
         try:
             task.copy.wait()
-            written = write_part(self.where, part, given_up=lambda: self._given_up(part.generation), wait_s=self._part_wait_s)
+            written = write_part(
+                self.where,
+                part,
+                given_up=lambda missing: self._given_up(part.generation, missing),
+                wait_s=self._part_wait_s,
+            )
             seconds = time.perf_counter() - begun
             if written is None:
                 return Report(**common, seconds=seconds)
@@ -204,6 +211,7 @@ class CheckpointWriter:
             for place in alike[: len(alike) - stay]:
                 remove_checkpoint(place.path)
                 fault_point("checkpoint_removed")
-            remove_leftovers(self.where, before=(part.step, part.generation))
+            now = (part.step, part.generation)  # whoever is done with it has no use for what is older and not whole
+            remove_leftovers(self.where, which=lambda place: (place.step, place.generation) < now)
         except (OSError, DataError, CheckpointError):
             return  # more is kept than was asked for; the next one tries again

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from gdist.errors import CheckpointError, NonFinite
+from gdist.errors import NonFinite
 from gdist.fault_points import fault_point
-from gdist.job.every import every
 from gdist.records import WISHES
 from gdist.worker.blame import blaming_user
 from gdist.worker.evaluation import Evaluation
@@ -39,18 +38,12 @@ class Boundary:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._every = every(session.built.job.checkpoint_every)
         self._validation = self._make_evaluation(session.built.data.validation)
 
     @property
     def out_of_time(self) -> str:
         """Why the run ends once the job's time is over."""
         return f"{self._session.built.job.stop.wall_seconds:g} s of training are over"
-
-    @property
-    def checkpoint_is_due(self) -> bool:
-        """Whether so much time has passed, by this worker's clock, that it asks all for a checkpoint."""
-        return self._every.seconds is not None and time.monotonic() - self._session.saved_when >= self._every.seconds
 
     def plan(self, result: StepResult) -> None:
         """Decides what is to be done before the next step. Raises NonFinite where the job stops for that."""
@@ -68,8 +61,7 @@ class Boundary:
             duties.append("evaluate")
         elif "evaluate" in granted:
             duties.append("look")
-        saves_at = self._every.steps or (self._every.epochs or 0) * session.built.plan.steps_per_epoch
-        if (saves_at and progress.step % saves_at == 0) or "checkpoint" in granted:
+        if "checkpoint" in granted:  # wished by the worker that leads, where it is time for a regular one
             duties.append("checkpoint")
         if ends := [wish for wish in granted if wish in _ENDS]:
             reasons = [self.out_of_time if wish == "finish" else session.wishes.reason(wish) for wish in ends]
@@ -95,8 +87,7 @@ class Boundary:
         elif duty == "best":
             session.save(name="best")
             if session.collective.size > 1:  # with the one that writes, the weights of this step would be gone
-                with suppress(CheckpointError):  # it is said, and training goes on
-                    session.keeper.flush()
+                session.keeper.flush()
                 session.wait_for_all()
             progress.finish(duty)
         elif duty == "stop":
@@ -161,7 +152,7 @@ class Boundary:
             "time": time.time(),
         }
         best, reason = session.state.rules.after_evaluation(train, validation) if counts and train else (False, None)
-        progress.finish(duty, *(["best"] if best and built.job.stop.restore_best else []))
+        progress.finish(duty, *(["best"] if best and built.job.stop.keeps_best else []))
         if reason is not None and progress.ending is None:
             progress.duties.append("stop")
         if reason is not None and "stop" in progress.duties:

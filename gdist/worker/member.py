@@ -172,6 +172,9 @@ class Member:
             generation=membership.generation, samples=built.plan.samples, batch_size=built.plan.batch_size,
             data=built.data.fingerprint,
         )  # fmt: skip
+        session.keeper.begin(
+            generation=membership.generation, rank=membership.rank, members=membership.workers, shared=membership.one_host
+        )
         training.enter()
         self._say_generation(session, membership, begun)
         fault_point("entered")
@@ -220,7 +223,7 @@ class Member:
         self.outbox.lead()
         if session.progress.kept:
             return self.step
-        session.save(name, wait=True)
+        session.save(name, wait=True, alone=True)
         session.keeper.report(self.outbox)
         self.outbox.flush()
         return self.step
@@ -233,6 +236,8 @@ class Member:
     def close(self) -> None:
         """Leaves for good: nothing of this member goes on in other threads."""
         self.leave()
+        if self._training is not None:
+            self._training.session.keeper.flush()  # others may wait for this worker's part
         if self._door is not None:
             self._door.close()
         if self._built is not None:
@@ -256,7 +261,8 @@ class Member:
             found = found.with_state(self.order.data_state)
         elif self.order.resume and self.order.run_dir is not None:
             before = RunFolder(Path(self.order.run_dir)).data()
-            found.require_unchanged(before.get("files"))
+            if "data" not in self.order.accept:
+                found.require_unchanged(before.get("files"))
             found = found.with_state(before.get("state") or {})
         if found.ready:
             self._built = build(job, found)
@@ -288,17 +294,18 @@ class Member:
 
     def _start(self, built: Built, membership: Membership) -> Training:
         """The run's own state: fresh, a checkpoint's, or still to be received from a peer."""
-        from gdist.worker.keeper import Keeper, take_over
+        from gdist.worker.keeper import Keeper
         from gdist.worker.session import Session
         from gdist.worker.state import RunState
         from gdist.worker.stopping import StopRules
+        from gdist.worker.taking_up import take_over
         from gdist.worker.training import Training
 
-        folder = self._folder
-        keeper = Keeper(folder.checkpoints if folder else None, keep=built.job.keep_checkpoints)
+        folder, accept = self._folder, self.order.accept
+        keeper = Keeper.of(built.job, folder)
         state = RunState(built.engine.replica, StopRules(built.job.stop), self.outbox, whole=membership.source is None)
         if state.whole and (self.order.resume or (membership.restore and keeper.holds_any())):
-            for sentence in take_over(keeper.newest(self.outbox), built, state.progress, state.rules):
+            for sentence in take_over(keeper.newest(self.outbox), built, state.progress, state.rules, accept=accept):
                 self.outbox.event("explained", text=sentence)
             if not membership.restore or self.order.resume:
                 state.progress.begin_session()
@@ -315,6 +322,8 @@ class Member:
 
         built, folder, order = session.built, session.folder, self.order
         if self.outbox.leads and folder is not None:
+            if not order.resume and not membership.restore:
+                session.keeper.require_empty()
             if order.job_file and not order.resume:
                 folder.copy_source(order.job_file)
             resolved = describe(built.job) | {"micro_batches": built.plan.micro_batches, "batch_size": built.plan.batch_size}

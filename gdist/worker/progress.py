@@ -26,7 +26,6 @@ class Progress:
     bad_rows: int = 0  # left out so far, each in every epoch
     bad_in_epoch: int = 0
     evaluated_at: int = -1  # steps taken at the last evaluation
-    saved_at: int = -1  # steps taken at the last regular checkpoint
     duties: list[str] = field(default_factory=list)
     done: int = 0
     ending: str | None = None  # why the run ends, once that is decided

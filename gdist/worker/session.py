@@ -42,7 +42,6 @@ class Session:
         self.order, self.name, self.folder = order, name, folder
         self.generation = 0
         self.stepped_at: float | None = None
-        self.saved_when = time.monotonic()
 
     @property
     def progress(self) -> Progress:
@@ -72,19 +71,14 @@ class Session:
         for told in self.keeper.report(self.outbox):
             self.tell("on_checkpoint", told)
 
-    def save(self, name: str | None = None, *, wait: bool = False) -> None:
-        """A checkpoint of the last good step, written by the worker that leads; a regular one once a step."""
-        progress = self.progress
-        saved = name is None and progress.saved_at == progress.step
-        if name is None:
-            progress.saved_at, self.saved_when = progress.step, time.monotonic()
-        if not self.outbox.leads:
-            return
-        if not saved:
+    def save(self, name: str | None = None, *, wait: bool = False, alone: bool = False) -> None:
+        """A checkpoint of the last good step, of which this worker writes its share, or all (``alone``); a regular one once a
+        step."""
+        if self.outbox.leads:
             self.outbox.flush()  # a run that goes on from this checkpoint finds the ledger of all steps up to it
-            self.keeper.save(self.built, progress, self.state.rules, seconds=self.state.seconds, name=name, wait=wait)
-        elif wait:
-            self.keeper.flush()
+        self.keeper.save(
+            self.built, self.progress, self.state.rules, seconds=self.state.seconds, name=name, wait=wait, alone=alone
+        )
 
     def wait_for_all(self) -> None:
         """Returns once all workers are here; raises PeerLost."""

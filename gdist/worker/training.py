@@ -59,7 +59,7 @@ class Training:
         weights_hash = engine.replica.fingerprint() if compares else None
         if self._out_of_time():
             session.wishes.add("finish", reason=self.boundary.out_of_time)
-        if session.outbox.leads and self.boundary.checkpoint_is_due:
+        if session.outbox.leads and session.keeper.due(number + 1, steps_per_epoch=session.built.plan.steps_per_epoch):
             session.wishes.add("checkpoint")
         blame = blaming_user("the step failed in the job's code", worker=session.collective.rank, step=number + 1)
         with blame, feed.placing(lambda: engine.batches.taken):
@@ -68,6 +68,7 @@ class Training:
             )
         self._proved = True
         self._note(result)
+        session.keeper.prepare(session.built)
         self.boundary.plan(result)
         fault_point("boundary")
         return result.next
