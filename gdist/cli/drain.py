@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,9 +16,9 @@ from gdist.errors import GdistError, UsageError
 
 if TYPE_CHECKING:
     from gdist.cli.running import Running
+    from gdist.display.asked import Asked
 
 _WORKER = re.compile(r"worker[- ]?(\d+)")
-_NODE_LETTERS = 4  # of a node's id, at least
 _SHOWN = 8  # workers in an error
 
 
@@ -40,8 +40,9 @@ def command(words: tuple[str, ...], runs: str, no_wait: bool, as_json: bool, ver
     """
     from gdist.cli.changing import Wish, change
     from gdist.cli.running import Running
-    from gdist.display.changes import slots as named
+    from gdist.display.changes import slots
     from gdist.run.find import find_run
+    from gdist.run.folder import RunFolder
 
     who = one_word(words[1:] if len(words) > 1 else words, what="worker or node", example="gdist drain digits worker-1")
     if len(words) > 1:
@@ -51,38 +52,29 @@ def command(words: tuple[str, ...], runs: str, no_wait: bool, as_json: bool, ver
     else:
         concerned = _all_running(runs)
 
-    met: list[dict[str, Any]] = []  # all workers there are
+    met: list[str] = []  # all workers there are
     leaving: list[int] = []
 
     def ask(run: Running, controller: Any) -> Wish | None:
-        workers = controller.describe()["workers"]
-        slots = meant(who, workers)
-        met.extend(workers)
-        leaving.extend(slots)
-        if not slots:
-            return None
-        controller.drain(who)
-        return f"{named(slots)} to leave", lambda asked: asked.left.keys() >= set(slots)
+        met.extend(f"worker {each['worker']} on {each['host']}" for each in controller.describe()["workers"])
+        gone = set(controller.drain(who))
+        leaving.extend(gone)
+
+        def left(asked: Asked) -> bool:
+            return asked.waiting is not None or asked.left.keys() >= gone.intersection(asked.before)
+
+        return (f"{slots(gone)} to leave", left) if gone else None
 
     code = change(concerned, ask, wait=not no_wait, as_json=as_json, verbose=verbose)
     if not leaving:
-        there = ", ".join(f"worker {each['worker']} on {each['host']}" for each in met[:_SHOWN]) or "nobody trains"
-        raise UsageError(f"there is no worker `{who}`, and none on a node of that name", where=str(runs), note=there)
+        there = ", ".join(met[:_SHOWN]) or "nobody trains"
+        raise UsageError(
+            f"there is no worker `{who}`, and none on a node of that name",
+            where=str(runs),
+            note=there,
+            help=f"of one run: gdist drain {who} worker-1" if RunFolder.is_run(Path(runs, who)) else None,
+        )
     return code
-
-
-def meant(who: str, workers: Iterable[dict[str, Any]]) -> list[int]:
-    """The slots of those among ``workers`` (worker, host, address, node) that are called ``who`` or are on the node ``who``."""
-    named = _WORKER.fullmatch(who)
-    if named is not None:
-        return [each["worker"] for each in workers if each["worker"] == int(named[1])]
-    return [each["worker"] for each in workers if _is_on(who, each)]
-
-
-def _is_on(node: str, worker: dict[str, Any]) -> bool:
-    host, identity = str(worker.get("host")), str(worker.get("node"))
-    begins = len(node) >= _NODE_LETTERS and identity.startswith(node)
-    return begins or node in (host, host.partition(".")[0], worker.get("address"))
 
 
 def _all_running(root: str) -> list[Running]:

@@ -26,6 +26,7 @@ class Asked:
     left: dict[int, int] = field(default_factory=dict)  # slot -> its last step
     generation: int | None = None
     pauses: list[float] = field(default_factory=list)  # s
+    waiting: str | None = None  # for what, with nobody left
     ended: str | None = None  # how the run did
     _stepped: int = 0  # the highest generation of which a step is known
 
@@ -39,11 +40,14 @@ class Asked:
         for event in update.events:
             if event.get("event") == "generation":
                 self._take_generation(event)
+            elif event.get("event") == "waiting":
+                self.waiting = event.get("what")
             elif event.get("event") in ("finished", "failed"):
                 self.ended = str(event.get("reason") or (event.get("error") or {}).get("what") or "it failed")
 
     def _take_generation(self, event: dict[str, Any]) -> None:
         step = int(event.get("step") or 0)
+        self.waiting = None
         self.generation, self.now = event.get("generation"), tuple(event.get("members") or ())
         self.left |= dict.fromkeys(event.get("left") or (), step)
         self.joined |= dict.fromkeys(event.get("joined") or (), step + 1)
@@ -56,6 +60,8 @@ class Asked:
 
     def words(self) -> str:
         """One line: how many there are, who came and went, and the pause."""
+        if self.waiting is not None:
+            return f"{slots(self.now)} left, with a checkpoint; the run waits for {self.waiting}"
         if self.generation is None:
             return f"{words.plural(len(self.now), 'worker')} already, nothing changes"
         first = _steps(((slot, at) for slot, at in self.joined.items() if slot in self.now), "first")

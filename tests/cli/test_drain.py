@@ -1,4 +1,4 @@
-"""``gdist drain``: who is meant by a word, and what is refused."""
+"""``gdist drain``: what is refused, and why."""
 
 from __future__ import annotations
 
@@ -6,25 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gdist.cli.drain import meant
+from gdist.display.asked import Asked
+from gdist.records import Update
 from tests.cli.command import Gdist
-
-WORKERS = [
-    {"worker": 0, "host": "gpu-a", "address": "10.0.0.4", "node": "1f0a22"},
-    {"worker": 1, "host": "gpu-b.lan", "address": "10.0.0.5", "node": "1f0b77"},
-    {"worker": 12, "host": "gpu-b.lan", "address": "10.0.0.5", "node": "1f0b77"},
-]
-
-
-@pytest.mark.parametrize(
-    ("who", "slots"),
-    [
-        ("worker-1", [1]), ("worker12", [12]), ("worker 0", [0]), ("worker-2", []), ("gpu-a", [0]), ("gpu-b", [1, 12]),
-        ("gpu-b.lan", [1, 12]), ("10.0.0.5", [1, 12]), ("1f0b", [1, 12]), ("1f0", []), ("gpu", []), ("1", []),
-    ],
-)  # fmt: skip
-def test_a_word_means_a_worker_or_all_on_a_node(who: str, slots: list[int]) -> None:
-    assert meant(who, WORKERS) == slots
+from tests.display.recorded import happened
 
 
 @pytest.mark.parametrize(
@@ -38,3 +23,11 @@ def test_a_word_means_a_worker_or_all_on_a_node(who: str, slots: list[int]) -> N
 def test_a_wrong_command_is_told_the_mend(gdist: Gdist, tmp_path: Path, words: str, code: int, message: str) -> None:
     ended = gdist("drain", *words.split(), cwd=tmp_path)
     assert (ended.stdout, ended.stderr, ended.returncode) == ("", message, code)
+
+
+def test_without_anybody_left_the_run_waits() -> None:
+    asked = Asked((0, 1), lambda asked: asked.waiting is not None)
+    assert not asked.settled
+    asked.take(Update(events=[happened("waiting", 5, what="room for 1 worker")]))
+    assert asked.settled
+    assert asked.words() == "workers 0 and 1 left, with a checkpoint; the run waits for room for 1 worker"
