@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def change(
                     wish = ask(run, controller)
             except RunNotFound as error:
                 if len(runs) == 1:
-                    raise
+                    raise _out_of_reach(run, error) from error
                 Waiting().say(f"{run.folder.name} is left out: {error.what}")
                 continue
             if wish is not None:
@@ -52,3 +53,17 @@ def change(
         if output is not None:
             output.close()
     return DONE
+
+
+def _out_of_reach(run: Running, error: RunNotFound) -> RunNotFound:
+    """``error`` as of the run, where it is of an address that nobody has typed."""
+    if not (error.where or "").startswith("--address"):
+        return error
+    control = run.folder.control() or {}
+    elsewhere = control.get("host") != socket.gethostname()
+    return RunNotFound(
+        f"run `{run.folder.name}` is out of reach: {error.what}",
+        where=f"{run.folder.path}, Ray at {control.get('address')}",
+        note=error.note,
+        help=f"give the command on {control.get('host')}, where its controller is" if elsewhere else None,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,3 +137,17 @@ def test_a_run_that_ends_meanwhile_is_an_error(run: RunFolder) -> None:
     run.append_events([happened("finished", 9, status="done", reason="all steps taken")])
     with pytest.raises(RunFailed, match="ended before that: all steps taken"):
         running.wait(lambda asked: len(asked.now) == 3, for_what="3 workers")
+
+
+def test_a_ray_that_does_not_answer_is_named_with_the_machine_to_go_to(gdist: Gdist, run: RunFolder) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        run.write_control({"host": "elsewhere", "address": address, "controller": "c", "namespace": "gdist"})
+        ended = gdist("scale", "digits", "2", cwd=run.path.resolve().parents[1])
+    assert ended.returncode == 5
+    first, where, note, mend = ended.stderr.splitlines()
+    assert first == "error: run `digits` is out of reach: no Ray cluster answers there"
+    assert where == f"  --> runs/digits, Ray at {address}"
+    assert note.startswith("note: ")
+    assert mend == "help: give the command on elsewhere, where its controller is"
