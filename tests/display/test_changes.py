@@ -188,7 +188,7 @@ def said() -> dict[str, str]:
     """The events that the code says, by name, and where."""
     found = {}
     for file in sorted((ROOT / "gdist").rglob("*.py")):
-        for name in re.findall(r"""(?:\bevent|\bSay)\(\s*["']([a-z_]+)["']""", file.read_text()):
+        for name in re.findall(r"""(?:\bevent|\bSay|\.say)\(\s*["']([a-z_]+)["']""", file.read_text()):
             found[name] = str(file.relative_to(ROOT))
     return found
 
