@@ -64,6 +64,9 @@ class Running:
                     raise self._late(for_what)
                 shown.show("; ".join(under_way(self.standing.members, now=time.time())) or f"waiting for {for_what}")
                 time.sleep(_POLL_S)
+        except KeyboardInterrupt:
+            shown.say(f"no longer waiting for {for_what}; the wish stands")
+            raise
         finally:
             shown.show("")
 

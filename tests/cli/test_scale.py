@@ -139,6 +139,15 @@ def test_a_run_that_ends_meanwhile_is_an_error(run: RunFolder) -> None:
         running.wait(lambda asked: len(asked.now) == 3, for_what="3 workers")
 
 
+def test_ctrl_c_ends_the_waiting_and_not_the_wish(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(asked: Asked) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Running(on_ray(run)).wait(interrupted, for_what="3 workers")
+    assert capsys.readouterr().err == "no longer waiting for 3 workers; the wish stands\n"
+
+
 def test_a_ray_that_does_not_answer_is_named_with_the_machine_to_go_to(gdist: Gdist, run: RunFolder) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
