@@ -73,6 +73,7 @@ def train(
     *,
     workers: Wanted | None = None,
     resume: str | Path | None = None,
+    accept: Sequence[str] = (),
     address: str | None = None,
     local: bool = False,
     name: str | None = None,
@@ -85,13 +86,14 @@ def train(
 
     ``workers``: so many, a lost one is replaced; ``"1:8"`` or ``(1, 8)``: from one to eight, as there is room; None: one per
     GPU, or a few for the cores. ``resume``: a run to go on with; its own copy of the job file is used, so ``job`` is given
-    only if it was made in Python. ``local``: in this process, without Ray. ``overrides``: ``"epochs=5"``. ``show``: None: live
-    in a terminal, else lines; False: nothing; or a function that takes Updates.
+    only if it was made in Python; ``accept``: what may be another than it was, such as ``("model", "data")``. ``local``: in
+    this process, without Ray. ``overrides``: ``"epochs=5"``. ``show``: None: live in a terminal, else lines; False: nothing;
+    or a function that takes Updates.
     Ctrl-C once ends the run with a checkpoint and returns; twice raises KeyboardInterrupt.
     Raises GdistError.
     """
     if resume is not None:
-        order = resume_order(resume, job=job, overrides=overrides, runs=runs)
+        order = resume_order(resume, job=job, overrides=overrides, runs=runs, accept=accept)
     elif job is None:
         raise UsageError("what should be trained?", help="train(job), or train(resume=RUN)")
     else:
@@ -143,12 +145,20 @@ def launch(
 
 
 def resume_order(
-    run: str | Path, *, job: Job | str | Path | None = None, overrides: Sequence[str] = (), runs: str | Path = "runs"
+    run: str | Path,
+    *,
+    job: Job | str | Path | None = None,
+    overrides: Sequence[str] = (),
+    runs: str | Path = "runs",
+    accept: Sequence[str] = (),
 ) -> Order:
-    """The order that goes on with ``run``. Raises UsageError, with why, where that has no meaning; RunNotFound."""
-    from gdist.run.find import find_run
-    from gdist.run.resume import changed, check_changes, check_end, check_job, joined
+    """The order that goes on with ``run``; ``accept``: what may differ from what it was (``model``, ``data``, a field).
 
+    Raises UsageError, with why, where that has no meaning; RunNotFound."""
+    from gdist.run.find import find_run
+    from gdist.run.resume import changed, check_accepted, check_changes, check_end, check_job, joined
+
+    check_accepted(accept)
     folder = find_run(run, root=runs)
     folder.hold()  # now rather than when all is started; whoever trains it holds it again
     folder.let_go()
@@ -162,14 +172,14 @@ def resume_order(
             where=str(folder.path),
             help=f'make it again there, and: train(job, resume="{run}")',
         )
-    check_changes(before, overrides)
+    check_changes(before, overrides, accept=accept)
     given = changed(overrides)
     if job_file is None:
         from gdist.job.describe import describe
         from gdist.job.overrides import apply_overrides
 
         now = describe(apply_overrides(job, overrides))  # type: ignore[arg-type]
-        check_job(before, now)
+        check_job(before, now, accept=accept)
         given = {field: value for field, value in now.items() if value != before.get(field)}
     result = folder.result()
     steps = result["steps"] if result else max((int(line["step"]) for line in folder.metrics("step")), default=0)
@@ -181,6 +191,7 @@ def resume_order(
         overrides=joined(content.get("overrides", ()), overrides) if job_file is not None else tuple(overrides),
         run_dir=str(folder.path),
         resume=True,
+        accept=tuple(accept),
     )
 
 

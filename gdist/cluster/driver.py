@@ -25,6 +25,7 @@ from gdist.errors import DeadlineExceeded, GdistError, RunFailed
 from gdist.records import Interrupt, Order, Update, Watch, event
 from gdist.run.checkpoint import list_checkpoints
 from gdist.run.folder import RunFolder
+from gdist.run.store import is_url
 from gdist.worker.local import failure
 
 POLL_S = 0.1
@@ -180,7 +181,7 @@ def _absolute(order: Order) -> Order:
         job_file=os.path.abspath(order.job_file) if order.job_file else None,
         run_dir=os.path.abspath(order.run_dir) if order.run_dir else None,
         runs_root=os.path.abspath(order.runs_root),
-        weights=os.path.abspath(order.weights) if order.weights else None,
+        weights=os.path.abspath(order.weights) if order.weights and not is_url(order.weights) else order.weights,
         out=os.path.abspath(order.out) if order.out else None,
     )
 

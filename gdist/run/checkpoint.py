@@ -89,6 +89,13 @@ def read_checkpoint(path: Location) -> Checkpoint:
     return Checkpoint(path=path, step=manifest["step"], name=manifest["name"], files=tensors, state=state)
 
 
+def read_state(path: Location) -> dict[str, Any]:
+    """The state's JSON alone, not verified."""
+    store, folder = _at(path)
+    found: dict[str, Any] = json.loads(b"".join(store.pieces(folder, STATE)))
+    return found
+
+
 def verify_checkpoint(path: Location) -> dict[str, Any]:
     """The manifest, after each file's size and hash were found to be as it says. Raises CheckpointError."""
     store, folder = _at(path)

@@ -26,32 +26,47 @@ FIXED = {  # field -> why it cannot change in the middle of a run
     "precision": "the saved state is in the precision it had",
     "initialize": "the weights have been initialized already",
     "init_from": "the weights have been initialized already",
+    "checkpoints": "the run's checkpoints lie where it said",
 }
+_TOGETHER = {"model": ("model", "model_args", "task"), "data": ("data",)}  # what --accept NAME lets differ, but for NAME alone
+_NEVER = ("checkpoints",)
 _HELD_OUT = "which rows are held out follows from it: rows that were trained on would validate"
 _MAY_SPLIT = ("validation", "test")
 _ENDS = ("epochs", "steps")
 _RESOLVED = ("batch_size", "micro_batches", "accumulate")
 
 
-def check_changes(before: Mapping[str, Any], overrides: Sequence[str]) -> None:
+def check_accepted(accept: Sequence[str]) -> None:
+    """Raises UsageError for a word that names nothing that could differ."""
+    known = ["job", *_TOGETHER, *(field for field in (*FIXED, *_MAY_SPLIT) if field not in (*_NEVER, "model", "data"))]
+    for word in accept:
+        if word not in known:
+            help = f"what may differ: {', '.join(known)}"
+            raise UsageError(f"`{word}` is nothing that could be accepted", where=f"--accept {','.join(accept)}", help=help)
+
+
+def check_changes(before: Mapping[str, Any], overrides: Sequence[str], *, accept: Sequence[str] = ()) -> None:
     """Raises UsageError for the first override under which the saved state would lose its meaning, and says why.
 
-    ``before``: the job as resolved, from job.json. An override that says what the job says already is let through.
+    ``before``: the job as resolved, from job.json. An override that says what the job says already is let through, and so is
+    one of what the user has accepted to differ: ``model``, ``data``, a field's name, or ``job`` for all but these two.
     """
     for word in overrides:
         path, _, text = word.partition("=")
         field = path.split(".")[0]
+        if _accepted(field, accept):
+            continue
         if (why := _fixed(field, path, before, text)) and not _same(_look_up(before, path), text):
             raise _refused(field, why, where=f"command line: {word}", was=_look_up(before, path))
 
 
-def check_job(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+def check_job(before: Mapping[str, Any], after: Mapping[str, Any], *, accept: Sequence[str] = ()) -> None:
     """The same for a job made in Python, both as ``describe`` gives them. (How a step is cut stands in job.json as resolved;
     the worker compares that with the checkpoint.)"""
     for field in (*FIXED, *_MAY_SPLIT):
         was, now = _share_alone(before.get(field)), _share_alone(after.get(field))
         why = _HELD_OUT if field in _MAY_SPLIT and (_splits(was) or _splits(now)) else FIXED.get(field)
-        if why and field in before and field not in _RESOLVED and was != now:
+        if why and field in before and field not in _RESOLVED and was != now and not _accepted(field, accept):
             raise _refused(field, why, where=f"job.{field}: {now}", was=was)
 
 
@@ -95,6 +110,12 @@ def joined(before: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
     return (*kept, *new)
 
 
+def _accepted(field: str, accept: Sequence[str]) -> bool:
+    of_two = [name for name, fields in _TOGETHER.items() if field in fields]
+    everything = "job" in accept and not of_two and field not in _NEVER
+    return everything or (field in accept and field not in _NEVER) or any(name in accept for name in of_two)
+
+
 def _fixed(field: str, path: str, before: Mapping[str, Any], text: str) -> str | None:
     if field in _MAY_SPLIT:  # a source of its own may change; what is held out of the training rows may not
         now_splits = (path == field and _number(text) is not None) or (path != field and before.get(field) is None)
@@ -119,8 +140,14 @@ def _refused(field: str, why: str, *, where: str, was: Any) -> UsageError:
         f"`{field}` cannot change in the middle of a run",
         where=where,
         note=f"{why}{shown}",
-        help="leave it as it was, or begin a new run with it: gdist train JOB; init_from=RUN takes the weights along",
+        help="leave it as it was, or begin a new run with it: gdist train JOB; init_from=RUN takes the weights along"
+        + (f"; or go on with what still fits: --accept {name}" if (name := _word(field)) else ""),
     )
+
+
+def _word(field: str) -> str | None:
+    """What the user accepts to let it differ."""
+    return next((name for name, fields in _TOGETHER.items() if field in fields), None if field in _NEVER else field)
 
 
 def _look_up(job: Mapping[str, Any], path: str) -> Any:

@@ -61,7 +61,8 @@ class Found:
                 "the data has changed since the run began",
                 where=changed[0],
                 note=changed[1],
-                help="put it back as it was, or begin a new run with it: gdist train JOB init_from=RUN takes the weights along",
+                help="put it back as it was, or begin a new run: gdist train JOB init_from=RUN takes the weights along; or "
+                "go on with it as it is: gdist resume RUN --accept data",
             )
 
     def learn(self, collective: Collective, *, device: torch.device) -> Found:

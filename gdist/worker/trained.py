@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,16 @@ from gdist.data.feed import Feed
 from gdist.data.learned.learned import Learned
 from gdist.data.learned.recipe import Value
 from gdist.data.source import Source
+from gdist.data.storage.secrets import shown_url
 from gdist.data.table import Columns, Table
 from gdist.data.wrap import as_source
 from gdist.engine.precision import Precision
 from gdist.engine.replica import Replica, load_weights
 from gdist.errors import DataError, UsageError
-from gdist.run.checkpoint import STATE, newest_checkpoint, read_checkpoint
+from gdist.run.checkpoint import newest_checkpoint, read_checkpoint, read_state
 from gdist.run.folder import RunFolder
 from gdist.run.model import load_into
+from gdist.run.store import Location, is_url
 from gdist.task.task import Task
 from gdist.worker.blame import blaming_user
 from gdist.worker.build import make_task
@@ -64,13 +65,13 @@ def open_trained(job: Job, order: Order) -> Trained:
     facts = DataFacts.from_json(known["facts"]) if (known := run.data()).get("facts") else feed.rows.facts()
     task, _ = make_task(_as_trained(job), facts, device, precision)
     with torch.no_grad():
-        _take_weights(task, Path(order.weights), run)
+        _take_weights(task, order.weights, run)
     task.module.requires_grad_(False)
     _require_target(job, order, feed)
     return Trained(
         job=job, task=task, replica=Replica(task.module, {}, precision=precision, task=task), feed=feed, device=device,
         precision=precision, groups=int((run.job().get("job") or {}).get("micro_batches") or 1),
-        weights=str(Path(order.weights).relative_to(run.path)), rows_of=rows_of,
+        weights=_shown(order.weights, run), rows_of=rows_of,
         classes=_classes(_state(run)),
     )  # fmt: skip
 
@@ -149,13 +150,17 @@ def _fingerprint(run: RunFolder) -> str | None:
     newest = newest_checkpoint(run.checkpoints)
     if newest is None:
         return None
-    found: str | None = json.loads((newest / STATE).read_bytes()).get("data")
+    found: str | None = read_state(newest).get("data")
     return found
 
 
-def _take_weights(task: Task, path: Path, run: RunFolder) -> None:
+def _shown(weights: str, run: RunFolder) -> str:
+    return shown_url(weights) if is_url(weights) else str(Path(weights).relative_to(run.path))
+
+
+def _take_weights(task: Task, path: str, run: RunFolder) -> None:
     """From a model file, or a checkpoint (the moving averages of the weights, where it has them)."""
-    if path.is_file():
+    if not is_url(path) and Path(path).is_file():
         load_into(task.module, path)
         if task.state():  # what a task keeps beside its module stands in checkpoints alone
             newest = newest_checkpoint(run.checkpoints)
@@ -169,7 +174,7 @@ def _take_weights(task: Task, path: Path, run: RunFolder) -> None:
         _take_state(task, path)
 
 
-def _take_state(task: Task, path: Path) -> None:
+def _take_state(task: Task, path: Location) -> None:
     checkpoint = read_checkpoint(path)
     replica: dict[str, Any] = checkpoint.state["replica"]
     with blaming_user("the task could not take its state back"):

@@ -11,7 +11,7 @@ from gdist.run.folder import RunFolder
 from gdist.run.resume import check_changes, check_end, joined
 from tests.cli.command import Gdist, result_of, write_job
 
-MEND = "help: leave it as it was, or begin a new run with it: gdist train JOB; init_from=RUN takes the weights along\n"
+MEND = "help: leave it as it was, or begin a new run with it: gdist train JOB; init_from=RUN takes the weights along; or go on "
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_what_would_take_the_saved_states_meaning_is_refused_with_why(gdist: Gdi
     ended = refused(gdist, trained, "tiny", word, "epochs=9")
     assert ended.returncode == 2
     what = f"error: `{field}` cannot change in the middle of a run\n  --> command line: {word}\nnote: {why}\n"
-    assert ended.stderr == what + MEND
+    assert ended.stderr == what + MEND + f"with what still fits: --accept {field}\n"
 
 
 def test_a_wrong_override_leaves_the_run_as_it_was(gdist: Gdist, trained: Path) -> None:
