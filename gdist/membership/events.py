@@ -2,8 +2,8 @@
 
 A worker is (slot, incarnation): the slot is the stable place that users see (worker 0, 1, ...), the incarnation counts the
 processes that have sat in it. An event of an incarnation that sits there no longer changes nothing. ``generation``: the one
-that the worker speaks of; what is said of an older one than the worker's present one changes nothing either. ``step``: the last step
-that the worker has committed; None: it has no state (it never received one whole).
+that the worker speaks of; what is said of an older one than the worker's present one changes nothing either. ``step``: the last
+step that the worker has committed; None: it has no state (it never received one whole).
 """
 
 from __future__ import annotations
@@ -12,6 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gdist.errors import GdistError
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A hired worker's process lives, on ``node``: there was room for it. It prepares itself now."""
+
+    slot: int
+    incarnation: int
+    node: str | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +168,5 @@ class Retaken:
     result: dict[str, Any] | None = field(default=None, hash=False)
 
 
-Event = (
-    Ready | Entered | Left | Broken | Returned | Failed | Died | Leaving | Saved | Scale | DrainNode | WishRaised | Trouble
-    | Tick | Retaken
-)  # fmt: skip
+OfWorker = Placed | Ready | Entered | Left | Broken | Returned | Failed | Died | Leaving | Saved
+Event = OfWorker | Scale | DrainNode | WishRaised | Trouble | Tick | Retaken

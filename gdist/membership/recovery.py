@@ -1,0 +1,132 @@
+"""After a break: who survives, whose state counts, what comes of it. A loop to a fixed point: a fault in it starts it anew."""
+
+from __future__ import annotations
+
+from gdist.errors import WorkerLost
+from gdist.membership.change import form
+from gdist.membership.ending import conclude, fail
+from gdist.membership.hiring import dismiss, lost
+from gdist.membership.instructions import End, Kill
+from gdist.membership.state import Seat, State
+
+REPORT_S = 60.0  # for the members of a broken generation to say so: more than they need to give up on their peers
+STALLED = 8  # deaths of members without a step between them
+
+
+def broke(s: State) -> None:
+    """The generation in force is over: everybody's report is awaited."""
+    if s.phase in ("training", "forming"):
+        s.enter("broken", within=REPORT_S)
+
+
+def recover(s: State) -> None:
+    """Forms the next generation of those who are left, once it is known where each of them stands."""
+    if any(seat.state == "failed" and seat.worker in s.members for seat in s.seats.values()):
+        return  # the run is about to fail
+    unaccounted = [seat for seat in s.seats.values() if seat.acts]
+    if unaccounted and s.now >= s.deadline:
+        for seat in unaccounted:
+            s.out.append(Kill(*seat.worker, reason=f"it did not say within {REPORT_S:.0f} s where it stands"))
+            s.seats.pop(seat.slot)
+            lost(s, seat, WorkerLost(f"worker {seat.slot} did not answer"))
+        unaccounted = []
+    if unaccounted and not (_is_void(s) and all(_never_acted(s, seat) for seat in unaccounted) and _able(s)):
+        return
+    if _poisoned(s) or _stalled(s) or conclude(s):
+        return
+    for seat in unaccounted:  # its generation never came to be
+        s.turn(seat, "ready" if seat.step is None else "broken")
+    _form(s)
+
+
+def _form(s: State) -> None:
+    able = _able(s)
+    ready = sorted(
+        (seat for seat in s.seats.values() if seat.state == "ready" and not seat.leaving), key=lambda seat: seat.slot
+    )
+    if not able:
+        for seat in [each for each in s.seats.values() if each.state in ("broken", "left", "returned")]:
+            if seat.leaving or seat.state == "left":
+                dismiss(s, seat)
+            else:
+                s.turn(seat, "ready")  # it never had the run's state
+        s.pending = None
+        return s.enter("waiting")
+    source = min(
+        able, key=lambda seat: (-(seat.step or 0), bool(seat.leaving), seat.state == "left", _rank(s, seat), seat.slot)
+    )
+    staying = [seat for seat in able if seat is source or not (seat.leaving or seat.state == "left")]
+    staying += [seat for seat in s.seats.values() if seat.state == "broken" and seat.step is None and not seat.leaving]
+    if source.leaving and len(staying) + len(ready) == 1:
+        return s.enter("waiting")  # it must leave, and nobody is there to take its state over
+    staying.sort(key=lambda seat: (_rank(s, seat), seat.slot))
+    s.reason = s.reason or "a worker was lost"
+    form(s, [*staying, *ready][: max(s.cap, len(staying))], source=source, planned=False)
+
+
+def begin(s: State) -> None:
+    """The first generation, or the next after nobody was left: once the least number of workers is ready."""
+    able = _able(s)
+    ready = sorted(
+        (seat for seat in s.seats.values() if seat.state == "ready" and not seat.leaving), key=lambda seat: seat.slot
+    )
+    if able and ready and s.phase == "waiting":
+        return _form(s)
+    if not able and s.micro_batches is not None and len(ready) >= s.floor:
+        form(s, ready[: s.cap], source=None, planned=False)
+
+
+def _able(s: State) -> list[Seat]:
+    """Those who wait and have state."""
+    return [seat for seat in s.seats.values() if seat.state in ("broken", "left", "returned") and seat.step is not None]
+
+
+def _rank(s: State, seat: Seat) -> int:
+    return s.members.index(seat.worker) if seat.worker in s.members else len(s.members)
+
+
+def _is_void(s: State) -> bool:
+    """Whether the newest generation can never have acted: one of its members waits elsewhere and has not entered it."""
+    workers = s.pending.workers if s.pending is not None else s.members
+    return any(not seat.acts and seat.entered < s.generation for seat in s.alive(workers))
+
+
+def _never_acted(s: State, seat: Seat) -> bool:
+    return seat.state == "forming" and seat.generation == s.generation > seat.entered
+
+
+def _poisoned(s: State) -> bool:
+    """Two workers died in the same micro-batches of the same step."""
+    overlap = next(
+        (
+            (step, max(first, other), min(end, another))
+            for i, (step, first, end) in enumerate(s.places)
+            for same, other, another in s.places[:i]
+            if step == same and max(first, other) < min(end, another)
+        ),
+        None,
+    )
+    if overlap is None or overlap in s.skip:
+        return False
+    step, first, end = overlap
+    if s.poisoned == "skip":
+        s.skip, s.places = (*s.skip, overlap), []
+        return False
+    s.blame = overlap
+    fail(s, WorkerLost(f"two workers died in the same place: step {step}, micro-batches {first} to {end - 1}",
+                       note=str(s.stalled[-1]) if s.stalled else None,
+                       help="look at these samples, or let the job skip them: poisoned='skip'"))  # fmt: skip
+    return True
+
+
+def _stalled(s: State) -> bool:
+    if len(s.stalled) < STALLED:
+        return False
+    fail(
+        s, WorkerLost(f"{len(s.stalled)} workers were lost without a step between them", note=f"the last one: {s.stalled[-1]}")
+    )
+    return True
+
+
+def stop_waiting(s: State, reason: str) -> End:
+    return End(reason=reason, step=s.step)
