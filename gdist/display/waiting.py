@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TextIO
@@ -29,6 +30,7 @@ class Waiting:
     def show(self, text: str) -> None:
         """What is waited for now; "" takes it away."""
         if self._in_place:
+            text = text[: os.get_terminal_size(self._stream.fileno()).columns - 1]  # a line that is wrapped cannot be erased
             if text != self._drawn:
                 self._write(_ERASE + text)
                 self._drawn = text
