@@ -116,16 +116,16 @@ def gather_step(
         sums.add(contribution, part=share.first)
         control.note(share, mean=sums.flat.new_zeros(()), weight=batch.rows, log={})
         clock.mark("forward")
-    fault_point("before_reduce", step=step, phase=number)
+    fault_point("before_reduce", phase=number)
     control.encode(sums.control, has_gradient=(), compute_s=clock.spent("forward"))
     totals = sums.reduce()
     report = control.decode(sums.control)
     clock.mark("reduce")
-    fault_point("after_reduce", step=step, phase=number)
+    fault_point("after_reduce", phase=number)
     finite = all(bool(torch.isfinite(total).all()) for total in totals.values())
     log = {name: float(value) for name, value in (phase.apply(totals) or {}).items()} if finite and report.weight else {}
     clock.mark("update")
-    fault_point("after_update", step=step, phase=number)
+    fault_point("after_update", phase=number)
     return StepResult(
         step=step, epoch=cut.epoch, loss=math.nan, grad_norm=math.nan, lr=math.nan, samples=cut.rows, weight=report.weight,
         skipped=not finite, clipped=False,

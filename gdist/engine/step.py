@@ -116,12 +116,12 @@ def train_step(
         control.note(share, mean=mean, weight=weight, log=log)
         clock.mark("backward")
 
-    fault_point("before_reduce", step=step, phase=phase)
+    fault_point("before_reduce", phase=phase)
     control.encode(sums.storage.control, has_gradient=sums.has_gradient, compute_s=clock.spent("forward", "backward"))
     sums.reduce()
     report = control.decode(sums.storage.control)
     clock.mark("reduce")
-    fault_point("after_reduce", step=step, phase=phase)
+    fault_point("after_reduce", phase=phase)
 
     verdict = decide(sums.storage.gradients, report, nominal=cut.rows, scale=precision.scale, clip_norm=update.clip_norm)
     buffers.rewind()
@@ -130,7 +130,7 @@ def train_step(
         buffers.commit(sums.storage.extra, verdict.mean_factor)
     precision.learn(finite=verdict.finite)
     clock.mark("update")
-    fault_point("after_update", step=step, phase=phase)
+    fault_point("after_update", phase=phase)
 
     return StepResult(
         step=step,
