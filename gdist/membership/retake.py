@@ -1,11 +1,24 @@
-"""A controller that was restarted takes a run up again: the workers say where they stand, and the state is made of that."""
+"""A restarted controller takes a run up again: the workers say where they stand, and the state is made of that."""
 
 from __future__ import annotations
 
-from gdist.membership.state import State
+from gdist.membership.change import form
+from gdist.membership.events import Retaken
+from gdist.membership.instructions import Kill
+from gdist.membership.state import Seat, SeatState, Slot, State
 
-LISTEN_S = 10.0  # for a worker of the newest generation to be heard; who is silent then counts as dead
+LISTEN_S = 10.0  # for the workers of the newest generation to be heard; who is silent then counts as dead
 APART = 100  # between the incarnations before and after: those hired of whom nothing was heard are never taken for others
+_STATES: dict[str, SeatState] = {
+    "preparing": "preparing",
+    "ready": "ready",
+    "forming": "forming",
+    "training": "training",
+    "broken": "broken",
+    "left": "left",
+    "returned": "returned",
+    "failed": "failed",
+}
 
 
 def listen(s: State) -> None:
@@ -13,5 +26,43 @@ def listen(s: State) -> None:
     s.enter("taking up", within=LISTEN_S)
 
 
-def retake(s: State, event: object) -> None:
-    raise NotImplementedError
+def retake(s: State, event: Retaken) -> None:
+    """A worker of the run is heard. Once the run is taken up, what the workers report counts instead."""
+    seat = s.seats.get(event.slot)
+    if s.phase != "taking up" or (seat is not None and seat.incarnation > event.incarnation):
+        return
+    slot = s.slots.setdefault(event.slot, Slot())
+    slot.incarnations = max(slot.incarnations, event.incarnation + APART)
+    seat = Seat(event.slot, event.incarnation, s.now, _STATES[event.state], event.hello, event.hello.get("node"))
+    seat.generation, seat.step, seat.result = event.generation, event.step, event.result
+    seat.entered = event.generation if event.state in ("training", "returned") else 0
+    s.seats[event.slot] = seat
+    s.micro_batches = s.micro_batches or event.hello.get("micro_batches")
+    s.step = max(s.step, event.step or 0)
+    if event.generation > s.heard:
+        s.heard, s.members = event.generation, event.workers
+    s.generation = max(s.generation, event.generation)
+    if s.reference is None and event.hello:
+        s.reference = seat
+
+
+def take_up(s: State) -> None:
+    """Once all of the newest generation are heard, or the time for it is over: the run goes on from what they said."""
+    silent = [worker for worker in s.members if s.sitting(*worker) is None]
+    if s.now < s.deadline and (silent or not s.members):
+        return
+    if not s.members:
+        return s.enter("waiting")
+    for slot, incarnation in silent:
+        s.out.append(Kill(slot, incarnation, reason="it was not heard of after the controller was restarted"))
+        kept = s.slots.setdefault(slot, Slot())
+        kept.incarnations = max(kept.incarnations, incarnation + APART)
+    if silent:
+        s.reason = " and ".join(f"worker {slot}" for slot, _ in silent) + " was lost"
+    members = s.alive(s.members)
+    if silent or any(seat.state not in ("training", "returned") or seat.generation != s.heard for seat in members):
+        return s.enter("broken", within=LISTEN_S)
+    s.enter("training")
+    if s.generation > s.heard and all(seat.state == "training" for seat in members):
+        s.reason = "the controller was restarted"  # a change was announced, of which nothing is known: another takes its place
+        form(s, members, source=members[0], planned=True)
