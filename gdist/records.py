@@ -16,7 +16,7 @@ Events (``events.jsonl``, ``--json``) are dicts with ``event`` (its name), ``tim
     bad_rows      step, epoch, rows (left out of the epoch that ended), examples (the first of them: where, and why)
     scale         least, most (workers wanted from now on), reason
     worker_hired  worker, incarnation (the first is 0), after_seconds (it starts so much later: those before it died)
-    worker_refused  worker, host, why (what differs from the others)
+    worker_refused  worker, host, reason (what differs from the others)
     leaving       worker, host, reason (SIGTERM, a drained node ...)
     waiting       what (that is waited for, as words), and nothing goes on meanwhile
     hung          worker, host, phase, step, seconds (so long), allowed_seconds; it is killed

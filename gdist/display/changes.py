@@ -33,7 +33,7 @@ def change_sentences(event: dict[str, Any], members: Members) -> list[str]:
     if name == "worker_hired":
         return _hired(event, members)
     if name == "worker_refused":
-        return [f"{_who(event)} is not taken, it differs from the others: {event.get('why')}"]
+        return [f"{_who(event)} is not taken, it differs from the others: {event.get('reason')}"]
     if name == "leaving":
         return [f"{_who(event)} leaves at the next step: {event.get('reason')}"]
     if name == "hung":

@@ -37,7 +37,7 @@ def hire(s: State) -> None:
         slot.incarnations += 1
         s.seats[number] = Seat(number, incarnation, s.now)
         s.out.append(Hire(number, incarnation, avoid=avoided(s)))
-        if incarnation:
+        if incarnation or s.generation:
             s.say("worker_hired", worker=number, incarnation=incarnation)
         count, unplaced = count + 1, unplaced + 1
 
@@ -72,7 +72,7 @@ def _give_up(s: State) -> None:
         nodes = sorted({node for node, _ in s.barren if node is not None})
         fail(s, WorkerLost(told, where=", ".join(nodes) or None, note=f"the last one: {why}", help="see its last lines"))
     elif len(s.barren) == 2 * TRIES:
-        s.say("waiting", what=f"no more workers are hired: {told}; the last one: {why.what}")
+        s.say("explained", text=f"no more workers are hired: {told}; the last one: {why.what}")
 
 
 def admit(s: State, seat: Seat, hello: dict[str, Any]) -> None:

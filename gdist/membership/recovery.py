@@ -111,6 +111,7 @@ def _poisoned(s: State) -> bool:
     step, first, end = overlap
     if s.poisoned == "skip":
         s.skip, s.places = (*s.skip, overlap), []
+        s.say("poisoned", step=step, micro_batches=[first, end], deaths=2, then="skip")
         return False
     s.blame = overlap
     fail(s, WorkerLost(f"two workers died in the same place: step {step}, micro-batches {first} to {end - 1}",

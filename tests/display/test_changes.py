@@ -66,7 +66,7 @@ def test_the_block_says_who_is_missing_since_when_and_what_the_change_cost() -> 
             ["worker 2 is being prepared in 4.0 s; training goes on meanwhile"],
         ),
         (
-            happened("worker_refused", 5, worker=2, host="b", why="torch 2.12 here, 2.13 there"),
+            happened("worker_refused", 5, worker=2, host="b", reason="torch 2.12 here, 2.13 there"),
             ["worker 2 on b is not taken, it differs from the others: torch 2.12 here, 2.13 there"],
         ),
         (happened("leaving", 5, worker=1, host="b", reason="SIGTERM"), ["worker 1 on b leaves at the next step: SIGTERM"]),
@@ -203,7 +203,7 @@ CHANGES: dict[str, dict[str, Any]] = {  # with the fields that are always there
     "generation": {"generation": 2, "workers": 1, "joined": [0]},
     "scale": {"least": 1, "most": 2},
     "worker_hired": {"worker": 1},
-    "worker_refused": {"worker": 1, "why": "torch"},
+    "worker_refused": {"worker": 1, "reason": "torch"},
     "worker_lost": {"worker": 1},
     "leaving": {"worker": 1, "reason": "SIGTERM"},
     "waiting": {"what": "room"},
