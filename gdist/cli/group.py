@@ -23,6 +23,7 @@ VERBS = {  # name -> (one line, module)
     "predict": ("What a trained run says of each row, as a file", "gdist.cli.predict"),
     "data": ("Say what is in files of data, and how a job could name it", "gdist.cli.data"),
     "check": ("Say what would run, and what is wrong with it, without training", "gdist.cli.check"),
+    "checkpoints": ("List a run's checkpoints; --verify: is every byte as it was?", "gdist.cli.checkpoints"),
     "audit": ("Prove that a run used every sample exactly once in each epoch", "gdist.cli.audit"),
 }
 _WIDTH = 80

@@ -114,6 +114,10 @@ class LocalStore:
             sync_folder(path)
         shutil.rmtree(path, ignore_errors=True)
 
+    def rename(self, folder: str, to: str) -> None:
+        os.rename(self.root / folder, self.root / to)
+        sync_folder(self.root)
+
     def place(self, folder: str, file: str | None = None) -> str:
         return str(self.root / folder / file if file else self.root / folder)
 
