@@ -33,7 +33,10 @@ def change_sentences(event: dict[str, Any], members: Members) -> list[str]:
     if name == "worker_hired":
         return _hired(event, members)
     if name == "worker_refused":
-        return [f"{_who(event)} is not taken, it differs from the others: {event.get('reason')}"]
+        named, reason = f"worker {event.get('worker')} ", str(event.get("reason"))
+        if reason.startswith(named):
+            return [f"{_who(event)} {reason.removeprefix(named)}; it is turned away"]
+        return [f"{_who(event)} is turned away: {reason}"]
     if name == "leaving":
         return [f"{_who(event)} leaves at the next step: {event.get('reason')}"]
     if name == "hung":

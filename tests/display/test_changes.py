@@ -66,9 +66,12 @@ def test_the_block_says_who_is_missing_since_when_and_what_the_change_cost() -> 
             ["worker 2 is being prepared in 4.0 s; training goes on meanwhile"],
         ),
         (
-            happened("worker_refused", 5, worker=2, host="b", reason="torch 2.12 here, 2.13 there"),
-            ["worker 2 on b is not taken, it differs from the others: torch 2.12 here, 2.13 there"],
+            happened(
+                "worker_refused", 5, worker=2, host="b", reason="worker 2 is not like the others: torch 2.12 (the others: 2.13)"
+            ),
+            ["worker 2 on b is not like the others: torch 2.12 (the others: 2.13); it is turned away"],
         ),
+        (happened("worker_refused", 5, worker=2, reason="its data is gone"), ["worker 2 is turned away: its data is gone"]),
         (happened("leaving", 5, worker=1, host="b", reason="SIGTERM"), ["worker 1 on b leaves at the next step: SIGTERM"]),
         (
             happened("hung", 5, worker=1, host="b", phase="compute", step=24, seconds=3.42, allowed_seconds=2.0),
