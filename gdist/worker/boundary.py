@@ -164,6 +164,7 @@ class Boundary:
 
     def _evaluated(self, feed: Feed) -> tuple[int, dict[str, float] | None]:
         """Loss and metrics of other data with the weights as they are; or the next generation, to be entered first."""
+        fault_point("test")
         evaluation = self._make_evaluation(feed)
         assert evaluation is not None
         return self._in_rounds(evaluation, "the test failed in the job's code")

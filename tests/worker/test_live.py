@@ -1,0 +1,107 @@
+"""Workers die, leave and join while a run trains: nothing is lost or doubled, and the weights are those of a quiet run."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gdist.job.overrides import apply_overrides
+from gdist.run.model import read_model
+from gdist.worker.audit import audit_run
+from tests.worker import live_jobs
+from tests.worker.live import Live
+
+
+@functools.cache
+def quiet(job: str, *overrides: str) -> Live:
+    """The same run on one worker that nobody disturbs."""
+    return Live(job, Path(tempfile.mkdtemp()), *overrides, workers=1).train()
+
+
+def require_as_quiet(run: Live) -> None:
+    """Nothing of the run differs from the quiet one but who computed it."""
+    still = quiet(run.job, *run.overrides)
+    assert run.error is None, run.error
+    assert run.result is not None
+    assert still.result is not None
+    assert _told(run.lines) == _told(still.lines)
+    for key in ("weights_sha256", "steps", "train", "validation", "test", "reason", "status", "bad_rows"):
+        assert str(run.result[key]) == str(still.result[key]), key
+    for name in ("started", "evaluation", "stopping"):
+        assert _steps(run.events, name) == _steps(still.events, name), name
+    job = apply_overrides(live_jobs.JOBS[run.job](), run.overrides)
+    proved = audit_run(run.folder, job)
+    assert proved.to_dict()["proved"], proved
+    models = [read_model(each.folder.model) for each in (run, still)]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[1]), "the model's file is another"
+
+
+def _told(lines: list[dict[str, Any]]) -> list[str]:
+    """As text: a nan is the same as another."""
+    different = ("workers", "generation", "seconds", "time")
+    return [str({key: value for key, value in line.items() if key not in different}) for line in lines]
+
+
+def _steps(events: list[dict[str, Any]], name: str) -> list[int]:
+    return [e["step"] for e in events if e["event"] == name]
+
+
+# -- crashes --
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("point", ["step_begin", "before_reduce", "after_reduce", "after_update", "boundary"])
+def test_a_worker_killed_in_a_step(point: str, victim: int, tmp_path: Path) -> None:
+    require_as_quiet(Live("normed", tmp_path, faults={victim: f"{point}:kill:step=5"}).train())
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+@pytest.mark.parametrize("point", ["before_reduce", "after_reduce", "after_update"])
+def test_a_worker_killed_in_each_update_of_a_step(point: str, phase: int, tmp_path: Path) -> None:
+    require_as_quiet(Live("gan", tmp_path, workers=3, faults={1: f"{point}:kill:step=5:phase={phase}"}).train())
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("point", ["evaluate", "checkpoint"])
+def test_a_worker_killed_between_steps(point: str, victim: int, tmp_path: Path) -> None:
+    require_as_quiet(Live("normed", tmp_path, faults={victim: f"{point}:kill:step=6"}).train())
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("point", ["best", "flush", "restore", "conclude", "test"])
+def test_a_worker_killed_as_the_run_ends(point: str, victim: int, tmp_path: Path) -> None:
+    require_as_quiet(Live("best", tmp_path, faults={victim: f"{point}:kill"}).train())
+
+
+def test_two_die_together_and_one_as_the_next_generation_forms(tmp_path: Path) -> None:
+    faults = {0: "before_reduce:kill:step=5", 1: "before_reduce:kill:step=5", 2: "connected:kill:generation=2"}
+    require_as_quiet(Live("normed", tmp_path, workers=4, faults=faults).train())
+
+
+def test_all_die_but_those_who_are_hired_take_up_the_checkpoint(tmp_path: Path) -> None:
+    faults = {0: "before_reduce:kill:step=8", 1: "before_reduce:kill:step=8"}
+    run = Live("normed", tmp_path, faults=faults, hires=True).train()
+    still = quiet("normed")
+    assert run.result is not None
+    assert run.result["weights_sha256"] == still.result["weights_sha256"]  # type: ignore[index]
+
+
+# -- changes --
+
+
+@pytest.mark.parametrize("job", ["normed", "gan", "centres", "best"])
+def test_a_worker_joins_and_the_first_one_leaves(job: str, tmp_path: Path) -> None:
+    run = Live(job, tmp_path, workers=1, gate=4)
+    run.until(run.reached.is_set, "step 4")
+    joiner = run.start(1)
+    run.until(lambda: joiner.state == "ready", "a prepared joiner")
+    run.change(0, 1)
+    run.open()
+    run.until(lambda: joiner.state == "training", "its first generation")
+    require_as_quiet(run.train())
+    assert run.formed == [[0], [0, 1]]
