@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -24,24 +25,23 @@ from gdist.engine.collective.group import GROUP_S, form_group
 from gdist.engine.collective.watch import Watch
 from gdist.errors import PeerLost
 
+_LOOK_EVERY = timedelta(milliseconds=50)
 ABORT_S = 10.0  # for NCCL to let go of the device; a process that cannot is replaced
 PAIR_UP_TO_BYTES = 4 << 20  # two workers swap a message of this size and add, 1.5 to 3 times as fast as Gloo's all-reduce
 
 
-class _Works:
-    """Several transfers as one; ``then`` is what is left to do when they are done."""
+class _Work:
+    """A transfer under way; ``then`` is what is left to do when it is done."""
 
-    def __init__(self, owner: Distributed, works: Sequence[Any], then: Callable[[], object] | None = None) -> None:
+    def __init__(self, owner: Distributed, work: Any, then: Callable[[], object] | None = None) -> None:
         self._owner = owner
-        self._works = works
+        self._work = work
         self._then = then
         owner.under_way += 1
 
     def wait(self) -> None:
         with self._owner.using(), self._owner.waiting:
-            for work in self._works:
-                work.wait()
-            self._owner.settle()
+            self._owner.finish(self._work)
         self._owner.under_way -= 1
         if self._then is not None:
             self._then()
@@ -76,7 +76,6 @@ class Distributed:
         self._nccl = device != "cpu"
         self._lost: int | None = None
         self._broken = False
-        self._tag = 0
         self._closing = threading.Lock()
         self._peers = dict(peers)
         self._formed = form_group(
@@ -89,35 +88,67 @@ class Distributed:
     def all_reduce(self, tensor: Tensor) -> Pending:
         with self.using() as group:
             if self.size == 2 and not self._nccl and tensor.nbytes <= PAIR_UP_TO_BYTES:
-                peer, tag, received = 1 - self.rank, self._next_tag(), torch.empty_like(tensor)
-                works = (group.recv([received], peer, tag), group.send([tensor], peer, tag))
-                return _Works(self, works, then=lambda: tensor.add_(received))  # a + b = b + a to the bit
-            return _Works(self, (group.allreduce([tensor]),))
+                received = torch.empty_like(tensor)
+                work, _ = self._swap(group, [tensor] * 2, [received] * 2)
+                return _Work(self, work, then=lambda: tensor.add_(received))  # a + b = b + a to the bit
+            return _Work(self, group.allreduce([tensor]))
 
-    def exchange(self, outgoing: Sequence[Tensor | None], incoming: Sequence[Tensor | None]) -> _Works:
+    def exchange(self, outgoing: Sequence[Tensor | None], incoming: Sequence[Tensor | None]) -> _Work:
         with self.using() as group:
-            if self._nccl:  # NCCL wants point-to-point transfers in one group, or they wait for one another
+            if self._nccl:
                 nothing = torch.empty(0, device=f"cuda:{torch.cuda.current_device()}")
                 received = [nothing if t is None else t for t in incoming]
-                return _Works(self, (group.alltoall(received, [nothing if t is None else t for t in outgoing]),))
-            tag = self._next_tag()
-            works = [group.recv([t], r, tag) for r, t in enumerate(incoming) if t is not None and r != self.rank]
-            works += [group.send([t], r, tag) for r, t in enumerate(outgoing) if t is not None and r != self.rank]
-            return _Works(self, works)
+                return _Work(self, group.alltoall(received, [nothing if t is None else t for t in outgoing]))
+            return _Work(self, *self._swap(group, outgoing, incoming))
 
-    def broadcast(self, tensor: Tensor, *, source: int) -> _Works:
+    def broadcast(self, tensor: Tensor, *, source: int) -> _Work:
         options = dist.BroadcastOptions()
         options.rootRank = source
         options.rootTensor = 0
         with self.using() as group:
-            return _Works(self, (group.broadcast([tensor], options),))
+            return _Work(self, group.broadcast([tensor], options))
 
-    def settle(self) -> None:
-        """NCCL's own wait only orders the device's work: the host waits here, and sees whether an abort has ended it."""
+    def _swap(
+        self, group: Any, outgoing: Sequence[Tensor | None], incoming: Sequence[Tensor | None]
+    ) -> tuple[Any, Callable[[], None] | None]:
+        """Gloo's all-to-all of bytes. Its point-to-point transfers are no faster, and cannot be left alone: see ``finish``."""
+        out, into = self._parts(outgoing), self._parts(incoming)
+        sizes = [part.numel() for part in into]
+        one = next((part for part in into if part.numel() == sum(sizes)), None)  # it can be received where it belongs
+        whole = torch.empty(sum(sizes), dtype=torch.uint8) if one is None else one
+        full = next((part for part in out if part.numel()), out[0])
+        sent = full if sum(map(len, out)) == len(full) else torch.cat(out)
+        work = group.alltoall_base(whole, sent, sizes, list(map(len, out)), dist.AllToAllOptions())
+
+        def distribute() -> None:
+            for part, piece in zip(into, torch.split(whole, sizes), strict=True):
+                part.copy_(piece)
+
+        return work, distribute if one is None else None
+
+    def _parts(self, tensors: Sequence[Tensor | None]) -> list[Tensor]:
+        """The tensors' bytes, by rank."""
+        nothing = torch.empty(0, dtype=torch.uint8)
+        return [
+            nothing if t is None or r == self.rank else t.detach().view(-1).view(torch.uint8) for r, t in enumerate(tensors)
+        ]
+
+    def finish(self, work: Any) -> None:
+        """Waits for ``work``. Not for ever in Gloo's hands: who has received half of a message when its sender dies is told
+        nothing (only posted receives are failed), and would wait for the whole deadline. NCCL's own wait only orders the
+        device's work: the host waits here, and sees whether an abort has ended it."""
         if self._nccl:
+            work.wait()
             torch.cuda.current_stream().synchronize()
-            if self._lost is not None or self._watch is None:
-                raise RuntimeError("the group was aborted")
+        while not self._nccl:
+            try:
+                work.wait(_LOOK_EVERY)
+                return
+            except RuntimeError as error:
+                if self._lost is not None or self._watch is None or "Operation timed out" not in str(error):
+                    raise
+        if self._lost is not None or self._watch is None:
+            raise RuntimeError("the group was aborted")
 
     @contextmanager
     def using(self) -> Iterator[Any]:
@@ -163,8 +194,3 @@ class Distributed:
         if thread.is_alive():
             print(f"NCCL could not be aborted within {ABORT_S:g} s: this process ends", file=sys.stderr, flush=True)  # noqa: T201
             os.kill(os.getpid(), signal.SIGKILL)
-
-    def _next_tag(self) -> int:
-        """Every worker starts the same transfers in the same order, so the counts agree."""
-        self._tag = (self._tag + 1) % (1 << 20)
-        return self._tag

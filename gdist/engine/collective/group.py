@@ -29,6 +29,7 @@ from torch._C._distributed_c10d import ProcessGroupGloo
 from gdist.engine.collective.mesh_store import CANCEL_S, MeshStore, share
 from gdist.errors import PeerLost, Superseded
 
+END_S = 0.1
 GROUP_S = 60.0  # for workers that are all there to form a group
 
 Endpoint = tuple[str, int, str, int]  # own address, the peer's
@@ -50,7 +51,11 @@ class Group:
 
     def close(self) -> None:
         self.cut()
-        self.backend = None  # waits for what is under way, which has failed by now
+        backend, self.backend = [self.backend], None
+        # its end waits for what is under way: that has failed by now, but for a message that was half received (``finish``)
+        thread = threading.Thread(target=backend.clear, name="gdist-end", daemon=True)
+        thread.start()
+        thread.join(END_S)
         for each in self.sockets:
             each.close()
         self.sockets, self.store = [], None
