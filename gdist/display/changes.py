@@ -94,7 +94,7 @@ def paused(seconds: float | None) -> str:
 def _generation(event: dict[str, Any], members: Members) -> list[str]:
     joined, left = set(event.get("joined") or ()), set(event.get("left") or ())
     lost = left & members.lost
-    if members.generation is None and event.get("reason") in (None, "start"):
+    if members.generation is None and event.get("reason") in (None, "start", "restored"):
         return []
     who = [f"{slots(group)} {what}" for group, what in ((left - lost, "left"), (joined, "joined")) if group]
     why = "" if lost and not who else f": {', '.join(who) or event.get('reason')}"  # who is lost was a line of its own
