@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -75,7 +76,12 @@ class LocalStore:
     def make(self, folder: str, *, new: bool) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / folder).mkdir(exist_ok=not new)
-        sync_folder(self.root)
+        try:
+            sync_folder(self.root)
+        except OSError:
+            with contextlib.suppress(OSError):
+                (self.root / folder).rmdir()  # as far as it is empty
+            raise
 
     def write(self, folder: str, file: str, content: Iterable[bytes | memoryview]) -> dict[str, int | str]:
         path = self.root / folder / file
