@@ -30,7 +30,7 @@ def hire(s: State) -> None:
     for number in range(target):
         if count >= target or (count >= s.least and unplaced):
             break
-        slot = s.slots.setdefault(number, Slot())
+        slot = s.slots.setdefault(number, Slot(s.first_incarnation))
         if number in s.seats or s.now < slot.hire_at:
             continue
         incarnation = slot.incarnations
@@ -55,7 +55,7 @@ def dismiss(s: State, seat: Seat) -> None:
 
 def lost(s: State, seat: Seat, why: GdistError) -> None:
     """A worker is gone without having been sent away: its slot waits a little before the next one."""
-    slot = s.slots.setdefault(seat.slot, Slot())
+    slot = s.slots.setdefault(seat.slot, Slot(s.first_incarnation))
     barren = not seat.entered
     slot.barren = slot.barren + 1 if barren or s.now - seat.entered_at < SOON_S else 0
     slot.hire_at = s.now + PAUSES_S[min(max(slot.barren - 1, 0), len(PAUSES_S) - 1)]

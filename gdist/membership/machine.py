@@ -24,7 +24,7 @@ FORM_S = 120.0  # for all members to enter a generation
 class Machine:
     """``least`` to ``most`` workers; ``given``: the number is the user's own. ``live``: false where a death ends the run.
     ``resume``: the first generation begins from the newest good checkpoint. ``poisoned``: "stop" or "skip". ``generation``: the
-    run's last one so far. ``taking_up``: the run is at work already, its controller was restarted."""
+    run's last one so far. ``taking_up``: how often the run's controller was restarted: it is at work already."""
 
     def __init__(
         self,
@@ -36,14 +36,14 @@ class Machine:
         resume: bool = False,
         poisoned: str = "stop",
         generation: int = 0,
-        taking_up: bool = False,
+        taking_up: int = 0,
         now: float,
     ) -> None:
         self._s = State(
             least=least, most=most, given=given, live=live, restore=resume, poisoned=poisoned, generation=generation, now=now
         )
         if taking_up:
-            listen(self._s)
+            listen(self._s, times=taking_up)
 
     def start(self, *, now: float) -> list[Instruction]:
         """The first hires; ``on(Tick())`` does the same."""
@@ -283,6 +283,11 @@ class Machine:
     def members(self) -> tuple[tuple[int, int], ...]:
         """(slot, incarnation) by rank of the generation in force."""
         return self._s.members
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a planned change was announced that the members have not yet made."""
+        return self._s.pending is not None
 
     @property
     def seats(self) -> dict[int, Seat]:

@@ -8,7 +8,7 @@ from gdist.membership.instructions import Kill
 from gdist.membership.state import Seat, SeatState, Slot, State
 
 LISTEN_S = 10.0  # for the workers of the newest generation to be heard; who is silent then counts as dead
-APART = 100  # between the incarnations before and after: those hired of whom nothing was heard are never taken for others
+APART = 1000  # incarnations that one controller may hire in a slot: those of whom nothing was heard are never taken for others
 _STATES: dict[str, SeatState] = {
     "preparing": "preparing",
     "ready": "ready",
@@ -21,8 +21,8 @@ _STATES: dict[str, SeatState] = {
 }
 
 
-def listen(s: State) -> None:
-    s.restore = True
+def listen(s: State, *, times: int) -> None:
+    s.restore, s.first_incarnation = True, times * APART
     s.enter("taking up", within=LISTEN_S)
 
 
@@ -31,8 +31,8 @@ def retake(s: State, event: Retaken) -> None:
     seat = s.seats.get(event.slot)
     if s.phase != "taking up" or (seat is not None and seat.incarnation > event.incarnation):
         return
-    slot = s.slots.setdefault(event.slot, Slot())
-    slot.incarnations = max(slot.incarnations, event.incarnation + APART)
+    slot = s.slots.setdefault(event.slot, Slot(s.first_incarnation))
+    slot.incarnations = max(slot.incarnations, event.incarnation + 1)
     seat = Seat(event.slot, event.incarnation, s.now, _STATES[event.state], event.hello, event.hello.get("node"))
     seat.generation, seat.step, seat.result = event.generation, event.step, event.result
     seat.entered = event.generation if event.state in ("training", "returned") else 0
@@ -55,8 +55,8 @@ def take_up(s: State) -> None:
         return s.enter("waiting")
     for slot, incarnation in silent:
         s.out.append(Kill(slot, incarnation, reason="it was not heard of after the controller was restarted"))
-        kept = s.slots.setdefault(slot, Slot())
-        kept.incarnations = max(kept.incarnations, incarnation + APART)
+        kept = s.slots.setdefault(slot, Slot(s.first_incarnation))
+        kept.incarnations = max(kept.incarnations, incarnation + 1)
     if silent:
         s.reason = " and ".join(f"worker {slot}" for slot, _ in silent) + " was lost"
     members = s.alive(s.members)

@@ -77,6 +77,7 @@ class State:
     generation: int
     now: float
     phase: Phase = "starting"
+    first_incarnation: int = 0  # of a slot that nothing is known of
     deadline: float = NEVER  # of the phase
     seats: dict[int, Seat] = field(default_factory=dict)
     slots: dict[int, Slot] = field(default_factory=dict)

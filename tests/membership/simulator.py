@@ -1,0 +1,235 @@
+"""A run in one thread and in virtual time: the real state machine, workers as they behave, and a network that is not kind.
+
+    python -m tests.membership.simulator SEED        one schedule, told event by event
+
+Workers act on orders (join, change, exit) and report; a report is late, comes twice, or again much later, but never before an
+earlier one of the same worker for the first time. A step completes on some and not on others when a member dies in it. After
+each commit and each forming the invariants are looked at; a violation raises ``Violation``. Faults stop at ``HEAL_S``; then the
+run must come to its end.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from gdist.errors import UserCodeError, WorkerLost
+from gdist.membership import events as ev
+from gdist.membership import instructions as do
+from gdist.membership.machine import Machine
+from tests.membership.workers import Group, Violation, Worker
+
+HEAL_S = 12.0  # virtual: no fault after this
+END_S = 2000.0  # virtual: the run must be over by then
+LOST = WorkerLost("lost")
+_METHODS = {do.Hire: "hire", do.Dismiss: "dismiss", do.Kill: "kill", do.Form: "form", do.Save: "save", do.Ask: "ask",
+            do.Say: "say", do.End: "over"}  # fmt: skip
+
+
+class Simulation:
+    """``machine``: the class under test. ``told``: is called with a line for each thing that happens."""
+
+    def __init__(self, seed: int, *, machine: type[Machine] = Machine, told: Callable[[str], None] | None = None) -> None:
+        self.random = rng = random.Random(seed)
+        self.make, self.told = machine, told
+        self.now = 0.0
+        self.queue: list[tuple[float, float, Callable[[], None]]] = []
+        self.micro_batches = rng.choice((2, 4, 4, 8))
+        self.least = rng.randint(1, min(3, self.micro_batches))
+        self.most = rng.randint(self.least, min(4, self.micro_batches))
+        self.steps = rng.choice((6, 20, 60, 120))
+        self.stop_first = rng.random() < 0.5  # whether the end or a change comes first where both are due
+        self.room = 0.3 if rng.random() < 0.8 else 4.0  # s, at most, until a hired worker has its place
+        self.poison: tuple[int, int] | None = None  # (step, micro-batch) at which whoever computes it dies
+        self.workers: dict[do.Worker, Worker] = {}
+        self.groups: dict[int, Group] = {}
+        self.checkpoint: tuple[int, ...] = ()  # of each step, the generation that committed it
+        self.epoch = 0
+        self.announced = 0  # the newest generation in the run folder
+        self.machine: Machine | None = None
+        self.controller = 0  # which one, counted
+        self.wake = float("inf")
+        self.end: do.End | None = None
+        self.reached: set[tuple[str, str]] = set()
+        self.deaths = 0
+        self.generations = 0
+        self.start_controller(taking_up=0)
+
+    # -- time --
+
+    def at(self, delay: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self.queue, (self.now + delay, self.random.random(), what))
+
+    def run(self) -> do.End:
+        while self.end is None:
+            if not self.queue:
+                raise Violation("progress: nothing will ever happen, and the run is not over")
+            self.now, _, what = heapq.heappop(self.queue)
+            if self.now > END_S:
+                phase = self.machine.phase if self.machine else "no controller"
+                raise Violation(f"progress: the run is not over long after the last fault ({phase})")
+            what()
+        self.judge(self.end)
+        return self.end
+
+    def judge(self, end: do.End) -> None:
+        if end.error is None and end.result is not None and not end.result["stopped"] and end.result["steps"] != self.steps:
+            raise Violation(f"the run ended with {end.result['steps']} of {self.steps} steps")
+        if end.error is not None and self.deaths < 2 and not isinstance(end.error, UserCodeError):
+            raise Violation(f"the run gave up after {self.deaths} deaths: {end.error}")
+
+    def tell(self, text: str) -> None:
+        if self.told is not None:
+            self.told(f"{self.now:8.3f} {text}")
+
+    # -- the controller --
+
+    def start_controller(self, *, taking_up: int) -> None:
+        self.controller += 1
+        self.machine = self.make(
+            least=self.least, most=self.most, given=False, generation=self.announced, taking_up=taking_up, now=self.now
+        )
+        self.obey(self.machine.on(ev.Tick(), now=self.now))
+        if taking_up:
+            for worker in list(self.workers.values()):
+                if worker.alive:
+                    worker.order_lost()
+                    worker.heard_until = self.now
+                    self.at(self.random.random(), self.when_awake(worker, worker.stand))
+
+    def kill_controller(self) -> None:
+        self.tell("the controller is killed")
+        self.machine, self.wake = None, float("inf")
+        times = self.controller
+        self.at(1 + 2 * self.random.random(), lambda: self.start_controller(taking_up=times))
+
+    def hear(self, event: ev.Event) -> None:
+        if self.machine is None or self.end is not None:
+            return
+        self.tell(f"  -> {event}")
+        self.obey(self.machine.on(event, now=self.now))
+
+    def obey(self, instructions: list[do.Instruction]) -> None:
+        assert self.machine is not None
+        for instruction in instructions:
+            self.tell(f"     {instruction}")
+            getattr(self, _METHODS[type(instruction)])(instruction)
+        if self.machine is not None and self.end is None and self.machine.wake_at < self.wake:
+            self.wake = self.machine.wake_at
+            due, controller = max(self.wake - self.now, 0.0) + 1e-6, self.controller
+            self.at(due, lambda: self.tick(controller))
+
+    def tick(self, controller: int) -> None:
+        if controller == self.controller:
+            self.wake = float("inf")
+            self.hear(ev.Tick())
+
+    # -- instructions --
+
+    def hire(self, order: do.Hire) -> None:
+        who = order.slot, order.incarnation
+        if who in self.workers:
+            raise Violation(f"{who} was hired twice")
+        worker = self.workers[who] = Worker(self, *who)
+        self.at(self.room * self.random.random(), self.when_awake(worker, worker.live))
+
+    def dismiss(self, order: do.Dismiss) -> None:
+        self.send(order.slot, order.incarnation, Worker.exit)
+        if worker := self.workers.get((order.slot, order.incarnation)):
+            worker.fenced = True
+
+    def kill(self, order: do.Kill) -> None:
+        worker = self.workers.get((order.slot, order.incarnation))
+        if worker is not None:
+            worker.fenced = True
+            self.at(0.5 * self.random.random(), worker.die)
+
+    def form(self, order: do.Form) -> None:
+        if order.generation <= self.announced:
+            raise Violation(f"generation {order.generation} was announced after {self.announced}")
+        if len(order.workers) > self.micro_batches:
+            raise Violation("more members than micro-batches")
+        self.announced = order.generation
+        self.generations += 1
+        if order.source is None and any(w.alive and not w.fenced and w.history for w in self.workers.values()):
+            raise Violation("the state of a living worker is thrown away")
+        self.groups[order.generation] = Group(self, order)
+        for who in (*order.workers, *order.leaving):
+            self.send(*who, lambda worker: worker.change(order) if order.planned else worker.join(order))
+
+    def save(self, order: do.Save) -> None:
+        worker = self.workers[order.slot, order.incarnation]
+        samples = ("row 7",) if order.blame else ()
+        answer = ev.Saved(order.slot, order.incarnation, len(worker.history or ()), samples=samples)
+        self.send(order.slot, order.incarnation, lambda worker: worker.report(answer))
+
+    def ask(self, order: do.Ask) -> None:
+        for who in self.machine.members if self.machine else ():
+            self.send(*who, lambda worker: worker.wish(order.wish))
+
+    def say(self, order: do.Say) -> None:
+        pass
+
+    def over(self, order: do.End) -> None:
+        self.end = order
+
+    def send(self, slot: int, incarnation: int, what: Callable[[Worker], Any]) -> None:
+        """An order lies in a mailbox until the worker pulls it; the mailbox dies with the controller."""
+        worker = self.workers.get((slot, incarnation))
+        if worker is None:
+            return
+        controller = self.controller
+        due = worker.pulls_at = max(worker.pulls_at, self.now + self.delay())
+
+        def pulled() -> None:
+            if self.machine is not None and controller == self.controller:
+                what(worker)
+
+        self.at(due - self.now, self.when_awake(worker, pulled))
+
+    # -- the world --
+
+    def delay(self) -> float:
+        return self.random.random() * (0.004 if self.random.random() < 0.9 else 0.4)
+
+    def when_awake(self, worker: Worker, what: Callable[[], Any]) -> Callable[[], None]:
+        """What a stopped worker does once it goes on, and a dead one never."""
+
+        def act() -> None:
+            if not worker.alive:
+                return
+            if worker.stopped:
+                worker.later.append(act)
+            else:
+                what()
+
+        return act
+
+    def look(self, worker: Worker) -> None:
+        """The invariants, after ``worker`` has committed a step."""
+        history = worker.history
+        assert history is not None
+        step = len(history) - 1
+        for other in self.workers.values():
+            if other.alive and not other.fenced and other.history is not None and len(other.history) > step:
+                if other.history[step] != history[step]:
+                    raise Violation(
+                        f"step {step + 1} was committed by generation {other.history[step]} on worker {other.who}, and by "
+                        f"{history[step]} on worker {worker.who}"
+                    )
+
+
+def simulate(seed: int, *, machine: type[Machine] = Machine, told: Callable[[str], None] | None = None) -> Simulation:
+    from tests.membership.faults import plan_faults
+
+    simulation = Simulation(seed, machine=machine, told=told)
+    plan_faults(simulation)
+    simulation.run()
+    return simulation
+
+
+if __name__ == "__main__":
+    print(simulate(int(sys.argv[1]), told=print).end)

@@ -1,0 +1,326 @@
+"""Simulated workers and the generations that they form: what the real ones do, without their work.
+
+A generation is entered once all its members have come; those that are behind are given the source's state. A step is computed by
+all members, and committed by each a moment later: when one dies in between, chance decides which of the others still commit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from gdist.errors import WorkerLost
+from gdist.membership import events as ev
+from gdist.membership import instructions as do
+
+if TYPE_CHECKING:
+    from tests.membership.simulator import Simulation
+
+CONNECT_S = 15.0  # until a worker gives up on peers that do not come
+STEP_S = 0.1
+HANG_S = 2.0  # until a stopped worker is killed
+
+State = Literal["preparing", "ready", "forming", "training", "broken", "left", "returned"]
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+class Worker:
+    """One process. ``history``: of each step that its state has seen, the generation that committed it; None: no state."""
+
+    def __init__(self, sim: Simulation, slot: int, incarnation: int) -> None:
+        self.sim, self.slot, self.incarnation = sim, slot, incarnation
+        self.state: State = "preparing"
+        self.alive, self.stopped, self.fenced = True, False, False
+        self.history: tuple[int, ...] | None = None
+        self.epoch = 0
+        self.generation = 0
+        self.group: Group | None = None
+        self.next: do.Form | None = None
+        self.stops = False
+        self.result: dict[str, object] | None = None
+        self.later: list = []
+        self.heard_until = 0.0
+        self.pulls_at = 0.0
+        self.born = False
+        self.known_to = 0  # the controller that watches it
+
+    @property
+    def who(self) -> do.Worker:
+        return self.slot, self.incarnation
+
+    @property
+    def node(self) -> str:
+        return f"node-{self.slot % 2}"
+
+    @property
+    def step(self) -> int | None:
+        return None if self.history is None else len(self.history)
+
+    @property
+    def hello(self) -> dict[str, object]:
+        return {"micro_batches": self.sim.micro_batches, "host": self.node, "node": self.node, "proof": {"job": "j"}}
+
+    # -- its life --
+
+    def live(self) -> None:
+        self.born, self.known_to = True, self.sim.controller
+        self.report(ev.Placed(*self.who, node=self.node))
+        self.sim.at(0.5 + 2 * self.sim.random.random(), self.sim.when_awake(self, self.prepared))
+
+    def prepared(self) -> None:
+        self.state = "ready"
+        self.report(ev.Ready(*self.who, hello=self.hello))
+
+    def report(self, event: ev.Event) -> None:
+        """In order for the first time; perhaps a second time, later. Lost with the controller that it was sent to."""
+        sim = self.sim
+        controller = sim.controller
+        self.heard_until = max(self.heard_until, sim.now + sim.delay())
+
+        def deliver() -> None:
+            if controller == sim.controller:
+                sim.hear(event)
+
+        sim.at(self.heard_until - sim.now, deliver)
+        if sim.random.random() < 0.1:
+            sim.at(self.heard_until - sim.now + 0.3 * sim.random.random(), deliver)
+
+    def stand(self) -> None:
+        """To a new controller: where it stands."""
+        if self.born:
+            self.known_to = self.sim.controller
+            names = self.group.form.workers if self.group is not None else ()
+            hello = {} if self.state == "preparing" else self.hello
+            self.report(ev.Retaken(*self.who, self.state, self.generation, self.step, names, hello, self.result))
+
+    def order_lost(self) -> None:
+        self.pulls_at = 0.0
+
+    def exit(self) -> None:
+        if self.alive:
+            self.fenced = True
+            self.vanish()
+
+    def die(self) -> None:
+        """By SIGKILL: its watch reports it, with what its page says."""
+        if not self.alive:
+            return
+        sim = self.sim
+        sim.deaths += 1
+        place = self.group.place(self) if self.group is not None and self.state == "training" else None
+        died = ev.Died(*self.who, WorkerLost("lost"), place, self.node)
+        self.vanish()
+        self.watch(died)
+
+    def watch(self, died: ev.Died) -> None:
+        sim = self.sim
+
+        def seen() -> None:
+            if sim.machine is not None and self.known_to == sim.controller:
+                sim.hear(died)
+
+        sim.at(0.01 + sim.delay(), seen)
+
+    def vanish(self) -> None:
+        self.alive = False
+        if self.group is not None:
+            self.group.lose(self)
+
+    def stop(self) -> None:
+        if self.alive and not self.stopped:
+            self.stopped = True
+            self.sim.at(HANG_S, self.hung)
+
+    def hung(self) -> None:
+        if self.alive and self.stopped:
+            self.die()
+
+    def go_on(self) -> None:
+        if self.alive and self.stopped:
+            self.stopped = False
+            later, self.later = self.later, []
+            for act in later:
+                act()
+
+    # -- orders --
+
+    def wish(self, wish: str) -> None:
+        self.stops = self.stops or wish in ("stop", "drain")
+
+    def change(self, form: do.Form) -> None:
+        if form.generation > self.generation and (self.next is None or form.generation > self.next.generation):
+            self.next = form
+            if self.state in ("ready", "preparing"):
+                self.join(form)
+
+    def join(self, form: do.Form) -> None:
+        if form.generation <= self.generation:
+            return
+        if self.state == "training":
+            raise Violation(f"worker {self.who} is told to join generation {form.generation} while it trains")
+        self.enter(form)
+
+    def enter(self, form: do.Form) -> None:
+        if self.group is not None:
+            self.group.lose(self)
+        self.generation, self.state = form.generation, "forming"
+        if self.next is not None and self.next.generation <= form.generation:
+            self.next = None
+        self.group = self.sim.groups[form.generation]
+        self.group.arrive(self)
+
+    def broken(self) -> None:
+        if self.alive and self.state in ("forming", "training"):
+            self.state, self.group = "broken", None
+            self.report(ev.Broken(*self.who, self.generation, self.step))
+
+    def at_boundary(self, agreed: do.Form | None, stops: bool) -> bool:
+        """After a commit. Returns whether the next step may follow."""
+        assert self.history is not None
+        ended = stops or len(self.history) >= self.sim.steps
+        if ended and (self.sim.stop_first or agreed is None):
+            self.state = "returned"
+            self.result = {"steps": len(self.history), "stopped": len(self.history) < self.sim.steps}
+            self.group = None
+            self.report(ev.Returned(*self.who, self.generation, len(self.history), self.result))
+            return False
+        if agreed is None:
+            return True
+        old, self.group = self.generation, None
+        if self.who in agreed.workers:
+            self.enter(agreed)
+        else:
+            self.state = "left"
+            self.report(ev.Left(*self.who, old, len(self.history)))
+        return False
+
+
+class Group:
+    """The members of one generation, as the network joins them."""
+
+    def __init__(self, sim: Simulation, form: do.Form) -> None:
+        self.sim, self.form = sim, form
+        self.here: list[Worker] = []
+        self.is_lost = False
+        self.open: list[Worker] = []  # members that have not committed the step under way
+
+    def place(self, worker: Worker) -> tuple[int, int, int]:
+        share = self.sim.micro_batches // len(self.form.workers)
+        first = self.form.workers.index(worker.who) * share
+        return (worker.step or 0) + 1, first, first + share
+
+    def arrive(self, worker: Worker) -> None:
+        sim = self.sim
+        sim.at(CONNECT_S, sim.when_awake(worker, lambda: self.give_up(worker)))
+        gone = any((w := sim.workers.get(who)) is None or not w.alive or w.generation > self.form.generation
+                   for who in self.form.workers)  # fmt: skip
+        self.here.append(worker)
+        if self.is_lost or gone:
+            return self.lose(None)
+        if len(self.here) == len(self.form.workers):
+            sim.at(0.02 * sim.random.random(), self.hand_over)
+
+    def give_up(self, worker: Worker) -> None:
+        if worker.group is self and worker.state == "forming":
+            self.lose(worker)
+            worker.broken()
+
+    def lose(self, worker: Worker | None) -> None:
+        """A member is gone, or has gone elsewhere: the others notice, each in its time."""
+        sim = self.sim
+        self.is_lost = True
+        if worker in self.here:
+            self.here.remove(worker)
+        here, self.here, open_, self.open = self.here, [], self.open, []
+        for other in here:
+            if other in open_ and other.alive and sim.random.random() < 0.5 and worker not in open_:
+                self.commit(other, goes_on=False)
+            if other.group is self:
+                sim.at(sim.delay(), sim.when_awake(other, lambda other=other: other.broken() if other.group is self else None))
+
+    def hand_over(self) -> None:
+        if self.is_lost:
+            return
+        sim, form = self.sim, self.form
+        self.here.sort(key=lambda worker: form.workers.index(worker.who))
+        if form.source is None:
+            sim.epoch += 1
+            begun = sim.checkpoint if form.restore else ()
+            for worker in self.here:
+                worker.history, worker.epoch = begun, sim.epoch
+        else:
+            source = self.here[form.source]
+            if source.history is None:
+                raise Violation(f"the source {source.who} of generation {form.generation} has no state")
+            for other in sim.workers.values():
+                if other.alive and not other.fenced and other.history is not None and len(other.history) > len(source.history):
+                    raise Violation(f"worker {other.who} is further than the source of generation {form.generation}")
+        for rank, worker in enumerate(self.here):
+            sim.at(0.03 * sim.random.random() * (rank + 1), sim.when_awake(worker, lambda worker=worker: self.whole(worker)))
+
+    def whole(self, worker: Worker) -> None:
+        """The worker has the state of the source, if that has lived so long."""
+        if self.is_lost or worker.group is not self:
+            return
+        if self.form.source is not None:
+            source = self.here[self.form.source]
+            if worker is not source and (worker.history is None or len(worker.history) < len(source.history or ())):
+                worker.history = source.history
+        worker.state = "training"
+        worker.report(ev.Entered(*worker.who, self.form.generation, worker.step or 0))
+        if all(other.state == "training" for other in self.here):
+            self.begin_step()
+
+    def begin_step(self) -> None:
+        sim = self.sim
+        lowest = {worker.step for worker in self.here}
+        if len(lowest) != 1:
+            raise Violation(f"the members of generation {self.form.generation} begin a step at {lowest}")
+        if self.here[0].step == sim.steps:  # formed again at the very end
+            for worker in list(self.here):
+                worker.at_boundary(None, True)
+            return
+        numbers = {worker.next.generation if worker.next is not None else 0 for worker in self.here}
+        agreed = self.here[0].next if len(numbers) == 1 else None
+        stops = any(worker.stops for worker in self.here)
+        sim.at(STEP_S * (0.5 + sim.random.random()), lambda: self.reduce(agreed, stops))
+
+    def reduce(self, agreed: do.Form | None, stops: bool) -> None:
+        if self.is_lost:
+            return
+        sim = self.sim
+        for worker in list(self.here):
+            if worker.stopped:  # the others wait
+                worker.later.append(lambda: self.reduce(agreed, stops))
+                return
+            step, first, end = self.place(worker)
+            if sim.poison is not None and sim.poison[0] == step and first <= sim.poison[1] < end and not self.skips(step):
+                return worker.die()
+        self.open = list(self.here)
+        for worker in self.here:
+            committing = sim.when_awake(worker, lambda worker=worker: self.commit(worker, agreed=agreed, stops=stops))
+            sim.at(0.01 * sim.random.random(), committing)
+
+    def skips(self, step: int) -> bool:
+        return any(skipped == step for skipped, _, _ in self.form.skip)
+
+    def commit(self, worker: Worker, *, agreed: do.Form | None = None, stops: bool = False, goes_on: bool = True) -> None:
+        if goes_on and (worker not in self.open or worker.group is not self):
+            return
+        if worker in self.open:
+            self.open.remove(worker)
+        assert worker.history is not None
+        worker.history = (*worker.history, self.form.generation)
+        sim = self.sim
+        sim.look(worker)
+        if len(worker.history) % 4 == 0 and worker.who == self.form.workers[0] and len(worker.history) > len(sim.checkpoint):
+            sim.checkpoint = worker.history
+        if not goes_on:
+            return
+        if worker.at_boundary(agreed, stops):
+            if not self.open and not self.is_lost and all(w.state == "training" for w in self.here):
+                self.begin_step()
+        elif worker in self.here:
+            self.here.remove(worker)
