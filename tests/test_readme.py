@@ -59,6 +59,13 @@ def test_three_lines_of_plain_torch_load_the_model(tmp_path: Path) -> None:
     assert int(found.stdout) > 1000
 
 
+def test_each_test_that_the_docs_name_is_there() -> None:
+    named = re.findall(r"([a-z_]+/test_[a-z_]+\.py)::(test_\w+)", (ROOT / "docs" / "LIVE.md").read_text())
+    assert len(named) > 10, "the table was not found"
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / "tests" / file).read_text()]
+    assert not missing
+
+
 if __name__ == "__main__":
     before, rest = README.read_text().split(BEGIN)
     README.write_text(before + BEGIN + tree() + END + rest.split(END)[1])
