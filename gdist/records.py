@@ -22,7 +22,7 @@ Events (``events.jsonl``, ``--json``) are dicts with ``event`` (its name), ``tim
     hung          worker, host, phase, step, seconds (so long), allowed_seconds; it is killed
     worker_lost   worker, host, cause, step, last_lines (that it printed)
     poisoned      step, micro_batches ([first, one past the last]), deaths, samples (where they lie), then ("stop" or "skip")
-    controller    workers (slots), seconds; a new controller has taken the run up again, after so long without one
+    controller    workers (slots), seconds (since the former one has last written anything down); a new one leads the run
     stopping      step, reason, by ("job": one of its own rules; "wish": somebody asked)
     explained     text (something the user should know once: a changed optimizer starts fresh, a checkpoint was passed over ...)
     finished      what ``result.json`` holds
@@ -59,7 +59,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Wish = Literal["stop", "checkpoint", "evaluate", "drain", "finish"]
-# finish: a rule of the job itself, such as its time
+# drain: all workers save and leave, others go on from there; finish: a rule of the job itself, such as its time
 WISHES: tuple[Wish, ...] = ("stop", "checkpoint", "evaluate", "drain", "finish")
 
 
@@ -111,7 +111,8 @@ class Membership:
 
 @dataclass(frozen=True, kw_only=True)
 class Changed:
-    """All members of a generation have left it after ``step`` steps, to enter ``generation``."""
+    """All members of a generation have left it after ``step`` steps, to enter ``generation``; 0: since they were all to leave
+    (the wish "drain"), after a checkpoint."""
 
     generation: int
     step: int
@@ -155,6 +156,10 @@ class Wishes:
         """The wishes as a bit mask in the order of ``WISHES``."""
         with self._lock:
             return sum(1 << i for i, wish in enumerate(WISHES) if wish in self._wanted)
+
+    def wants(self, wish: Wish) -> bool:
+        with self._lock:
+            return wish in self._wanted
 
     def reason(self, wish: Wish) -> str:
         with self._lock:

@@ -51,8 +51,7 @@ def change_sentences(event: dict[str, Any], members: Members) -> list[str]:
     if name == "poisoned":
         return _poisoned(event)
     if name == "controller":
-        without = f" after {words.duration(event['seconds'])} without one" if event.get("seconds") else ""
-        return [f"a new controller leads the run{without}; {slots(event.get('workers') or ())} trained on meanwhile"]
+        return [f"a new controller leads the run; {slots(event.get('workers') or ())} trained on meanwhile"]
     if name == "checkpoint" and event.get("error"):
         return _unsaved(event)
     return []
