@@ -7,6 +7,8 @@ from gdist.membership.instructions import Ask, Form, Kill, Worker
 from gdist.membership.state import NEVER, Seat, State
 
 GATHER_S = 1.0  # that a ready joiner waits for others which are being prepared, so that they come in one change
+FORM_S = 120.0  # for all members to enter a generation
+LEARN_S = 1800.0  # the same where they have no state yet: what the job wants to know of its data is learned first
 LEAVE_S = 30.0  # for those who have no part in the new generation to have left the old one
 
 
@@ -14,7 +16,7 @@ def form(s: State, workers: list[Seat], *, source: Seat | None, planned: bool, l
     """Announces the next generation."""
     s.generation += 1
     ranks = tuple(seat.worker for seat in workers)
-    _check(s, workers, source, ranks)
+    _check(s, workers, source, ranks, planned=planned)
     reason = s.reason or ("start" if s.step == 0 else "restored")
     rank = None if source is None else ranks.index(source.worker)
     restore = source is None and s.restore
@@ -25,24 +27,28 @@ def form(s: State, workers: list[Seat], *, source: Seat | None, planned: bool, l
             s.turn(seat, "forming")
     s.reason, s.waiting = "", ""
     s.out.append(order)
+    s.vain += 1
     if planned:
         s.pending = order
         return
-    s.pending, s.members = None, ranks
+    s.pending, s.members, s.in_force = None, ranks, s.generation
     s.restore = True
-    s.enter("forming")
+    s.enter("forming", within=FORM_S if source is not None else LEARN_S)
     for wish, why in s.wishes.items():
         s.out.append(Ask(wish, why))
     s.wishes = {wish: why for wish, why in s.wishes.items() if wish == "stop"}
 
 
-def _check(s: State, workers: list[Seat], source: Seat | None, ranks: tuple[Worker, ...]) -> None:
+def _check(s: State, workers: list[Seat], source: Seat | None, ranks: tuple[Worker, ...], *, planned: bool) -> None:
     """The invariants of a generation; a violation is a mistake of this state machine."""
     newest = max((seat.generation for seat in s.seats.values()), default=0)
     assert workers, "invariant: a generation has members"
     assert len(set(ranks)) == len(ranks), "invariant: a worker is a member once"
     assert newest < s.generation, "invariant: generations only grow (a worker never acts for one after it has seen the next)"
-    if source is not None:
+    if planned:
+        assert source is not None, "invariant: a planned change has a source"
+        assert source.worker in s.members, "invariant: a planned change keeps a member"
+    elif source is not None:
         best = max((seat.step or 0 for seat in workers), default=0)
         assert (source.step or 0) >= best, "invariant: the most advanced is the source of the state"
     else:
@@ -106,8 +112,8 @@ def _drain(s: State, members: list[Seat]) -> None:
 def made(s: State) -> None:
     """The members have made the planned change: they are in the new generation or on their way into it."""
     assert s.pending is not None
-    s.members, s.pending = s.pending.workers, None
-    s.enter("forming")
+    s.members, s.in_force, s.pending = s.pending.workers, s.pending.generation, None
+    s.enter("forming", within=FORM_S)
 
 
 def formed(s: State) -> None:

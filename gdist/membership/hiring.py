@@ -114,6 +114,8 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 def look_for_room(s: State) -> None:
     """Says once for whom there is no room, as long as that holds the run up."""
+    if s.phase == "over":
+        return
     unplaced = [seat.slot for seat in s.seats.values() if seat.state == "hired" and s.now - seat.since >= UNPLACED_S]
     needed = s.phase in ("starting", "waiting") and unplaced
     text = f"room for {' and '.join(f'worker {k}' for k in sorted(unplaced))}" if needed else ""

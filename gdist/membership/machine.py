@@ -13,12 +13,11 @@ from gdist.membership.change import LEAVE_S, change, formed, gather_wakes_at, ma
 from gdist.membership.ending import conclude, fail, is_peers, over, saved, settle, suspect
 from gdist.membership.hiring import PREPARE_S, admit, dismiss, hire, hiring_wakes_at, look_for_room, lost, refuse
 from gdist.membership.instructions import Ask, End, Instruction, Kill
-from gdist.membership.recovery import begin, broke, recover
+from gdist.membership.recovery import begin, broke, recover, recovery_wakes_at
 from gdist.membership.retake import listen, retake, take_up
 from gdist.membership.state import NEVER, Phase, Seat, State
 
 END_S = 120.0  # from the first worker's end to the last one's
-FORM_S = 120.0  # for all members to enter a generation
 
 
 class Machine:
@@ -81,6 +80,7 @@ class Machine:
         elif not isinstance(event, ev.Tick):
             speaker = s.sitting(event.slot, event.incarnation)
             if speaker is not None:
+                speaker.silences = 0
                 self._of_worker(speaker, event)
 
     def _of_worker(self, seat: Seat, event: ev.OfWorker) -> None:
@@ -112,7 +112,7 @@ class Machine:
             made(s)
         if event.step is not None:
             if event.step > s.step:
-                s.step, s.stalled = event.step, []
+                s.step, s.stalled, s.vain = event.step, [], 0
             seat.step = event.step
         if isinstance(event, ev.Entered):
             seat.entered, seat.entered_at = event.generation, s.now
@@ -209,9 +209,9 @@ class Machine:
 
     def _advance(self) -> None:
         s = self._s
+        self._prepare_in_time()
         if s.phase == "over":
             return
-        self._prepare_in_time()
         if s.phase in ("starting", "waiting"):
             begin(s)
         elif s.phase == "taking up":
@@ -226,9 +226,8 @@ class Machine:
                 recover(s)
         elif s.phase in ("settling", "saving"):
             settle(s)
-        if s.phase != "over":
-            hire(s)
-            look_for_room(s)
+        hire(s)
+        look_for_room(s)
 
     def _run(self) -> None:
         s = self._s
@@ -237,7 +236,7 @@ class Machine:
         members = s.alive(s.members)
         if s.now >= s.deadline:
             return self._too_late(members)
-        if s.phase == "forming" and all(seat.state == "training" for seat in members):
+        if s.phase == "forming" and all(seat.state == "training" and seat.entered == s.in_force for seat in members):
             formed(s)
         if s.phase == "training":
             send_away(s)
@@ -310,7 +309,7 @@ class Machine:
         s = self._s
         leaving = [seat.since + LEAVE_S for seat in s.seats.values() if seat.acts and seat.worker not in s.members]
         soon = min((time for time in leaving if time > s.now), default=NEVER)
-        return min(s.deadline, hiring_wakes_at(s), gather_wakes_at(s), soon)
+        return min(s.deadline, hiring_wakes_at(s), gather_wakes_at(s), recovery_wakes_at(s), soon)
 
     def employs(self, slot: int, incarnation: int) -> bool:
         """Whether the worker has a part in the run, or may still get one."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from gdist.errors import WorkerLost
+from gdist.errors import RunFailed, WorkerLost
 from gdist.membership.change import form
 from gdist.membership.ending import conclude, fail
 from gdist.membership.hiring import dismiss, lost
 from gdist.membership.instructions import End, Kill
-from gdist.membership.state import Seat, State
+from gdist.membership.state import NEVER, Seat, State
 
 REPORT_S = 60.0  # for the members of a broken generation to say so: more than they need to give up on their peers
+VOID_S = 1.0  # the same, where the generation can never have acted
 STALLED = 8  # deaths of members without a step between them
+VAIN = 40  # generations without a step between them
+PAUSES_S = (0.0, 0.0, 0.0, 0.1, 0.2, 0.5, 1.0, 2.0)  # before the next one, by how many there were
 
 
 def broke(s: State) -> None:
     """The generation in force is over: everybody's report is awaited."""
     if s.phase in ("training", "forming"):
         s.enter("broken", within=REPORT_S)
+        s.broke_at = s.now
 
 
 def recover(s: State) -> None:
@@ -24,19 +28,37 @@ def recover(s: State) -> None:
     if any(seat.state == "failed" and seat.worker in s.members for seat in s.seats.values()):
         return  # the run is about to fail
     unaccounted = [seat for seat in s.seats.values() if seat.acts]
-    if unaccounted and s.now >= s.deadline:
+    if unaccounted:
+        void = _is_void(s) and all(_never_acted(s, seat) for seat in unaccounted) and bool(_able(s))
+        joiners = all(seat.step is None and not seat.silences for seat in unaccounted)
+        if s.now < (s.deadline if not void else s.broke_at if joiners else s.broke_at + VOID_S):
+            return
         for seat in unaccounted:
-            s.out.append(Kill(*seat.worker, reason=f"it did not say within {REPORT_S:.0f} s where it stands"))
-            s.seats.pop(seat.slot)
-            lost(s, seat, WorkerLost(f"worker {seat.slot} did not answer"))
-        unaccounted = []
-    if unaccounted and not (_is_void(s) and all(_never_acted(s, seat) for seat in unaccounted) and _able(s)):
+            seat.silences += 1
+            if void and seat.silences == 1:  # its generation never came to be, and it may still be on its way there
+                s.turn(seat, "ready" if seat.step is None else "broken")
+            else:
+                _give_up_on(s, seat)
+    if _poisoned(s) or _stalled(s) or conclude(s) or s.now < _next_form_at(s):
         return
-    if _poisoned(s) or _stalled(s) or conclude(s):
-        return
-    for seat in unaccounted:  # its generation never came to be
-        s.turn(seat, "ready" if seat.step is None else "broken")
     _form(s)
+
+
+def _give_up_on(s: State, seat: Seat) -> None:
+    s.out.append(Kill(*seat.worker, reason="it does not say where it stands"))
+    s.seats.pop(seat.slot)
+    lost(s, seat, WorkerLost(f"worker {seat.slot} did not say where it stands"))
+
+
+def _next_form_at(s: State) -> float:
+    return s.broke_at + PAUSES_S[min(s.vain, len(PAUSES_S) - 1)]
+
+
+def recovery_wakes_at(s: State) -> float:
+    """When a break is to be looked at again."""
+    if s.phase != "broken":
+        return NEVER
+    return min((time for time in (s.broke_at + VOID_S, _next_form_at(s)) if time > s.now), default=NEVER)
 
 
 def _form(s: State) -> None:
@@ -121,6 +143,9 @@ def _poisoned(s: State) -> bool:
 
 
 def _stalled(s: State) -> bool:
+    if s.vain >= VAIN:
+        fail(s, RunFailed(f"{s.vain} generations in a row broke before they took a step", help="see the workers' last lines"))
+        return True
     if len(s.stalled) < STALLED:
         return False
     fail(

@@ -48,6 +48,9 @@ def retake(s: State, event: Retaken) -> None:
 
 def take_up(s: State) -> None:
     """Once all of the newest generation are heard, or the time for it is over: the run goes on from what they said."""
+    if s.now >= s.deadline and not s.members:  # they have left it
+        s.members = tuple(seat.worker for seat in s.seats.values() if seat.generation == s.heard > 0)
+    s.in_force = s.heard
     silent = [worker for worker in s.members if s.sitting(*worker) is None]
     if s.now < s.deadline and (silent or not s.members):
         return
@@ -61,6 +64,7 @@ def take_up(s: State) -> None:
         s.reason = " and ".join(f"worker {slot}" for slot, _ in silent) + " was lost"
     members = s.alive(s.members)
     if silent or any(seat.state not in ("training", "returned") or seat.generation != s.heard for seat in members):
+        s.broke_at = s.now
         return s.enter("broken", within=LISTEN_S)
     s.enter("training")
     if s.generation > s.heard and all(seat.state == "training" for seat in members):

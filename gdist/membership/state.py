@@ -37,6 +37,7 @@ class Seat:
     entered_at: float = NEVER
     step: int | None = None
     result: dict[str, Any] | None = None
+    silences: int = 0  # how often it was given up as never having acted, since it was last heard
     error: GdistError | None = None
     leaving: str | None = None  # why it must leave
 
@@ -82,6 +83,7 @@ class State:
     seats: dict[int, Seat] = field(default_factory=dict)
     slots: dict[int, Slot] = field(default_factory=dict)
     members: tuple[Worker, ...] = ()  # of the newest generation that is in force, by rank
+    in_force: int = 0  # that generation's number
     pending: Form | None = None  # a planned change that the members have been told of and not yet made
     micro_batches: int | None = None
     reference: Seat | None = None  # whose proof the others' are compared with
@@ -91,6 +93,8 @@ class State:
     barren: list[tuple[str | None, GdistError]] = field(default_factory=list)  # (node, why) of losses without a success between
     stalled: list[GdistError] = field(default_factory=list)  # deaths of members since the run has last got on
     places: list[tuple[int, int, int]] = field(default_factory=list)  # what members were at when they died
+    broke_at: float = 0.0
+    vain: int = 0  # generations announced since the run has last got on
     skip: tuple[tuple[int, int, int], ...] = ()
     blame: tuple[int, int, int] | None = None
     wishes: dict[str, str] = field(default_factory=dict)  # asked for while nobody could hear it; "stop" stays

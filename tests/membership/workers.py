@@ -91,7 +91,7 @@ class Worker:
         """To a new controller: where it stands."""
         if self.born:
             self.known_to = self.sim.controller
-            names = self.group.form.workers if self.group is not None else ()
+            names = self.sim.groups[self.generation].form.workers if self.generation else ()
             hello = {} if self.state == "preparing" else self.hello
             self.report(ev.Retaken(*self.who, self.state, self.generation, self.step, names, hello, self.result))
 
