@@ -8,6 +8,7 @@ from the same state; what needs nobody is ticked off first. So none is left out,
     look        because somebody asked                          best        the weights as they are, by the name of "best"
     stop        it is decided that the run ends: what is left   flush       the last checkpoint is durable
     restore     the best weights come back                      conclude    the model's file, the test, the result
+    drain       all workers leave, once a checkpoint is durable: others will go on from it, with the duties that are left
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from gdist.engine.step import StepResult
     from gdist.worker.session import Session
 
-_ENDS = ("stop", "drain", "finish")
+_ENDS = ("stop", "finish")
 
 
 class Boundary:
@@ -70,20 +71,30 @@ class Boundary:
             duties.append("stop")
         for wish in granted:
             session.wishes.granted(wish)
+        if "drain" in granted and "stop" not in duties:
+            duties.insert(0, "drain")
         progress.duties = duties
         session.report_checkpoints()
 
-    def do(self, duty: str) -> int:
-        """Does the next duty. Returns 0, or the number of the next generation where all workers want to enter it first."""
+    def do(self, duty: str) -> int | None:
+        """Does the next duty. Returns None, or the number of the next generation where all workers want to enter it first, or 0
+        where all leave."""
         session, progress = self._session, self._session.progress
         fault_point(duty)
         if duty in ("evaluate", "look"):
             return self._evaluate(duty)
         if duty == "conclude":
-            return conclude(session, self._evaluated)
+            next_generation = conclude(session, self._evaluated)
+            return None if next_generation is None else self._broken_off(next_generation)
         if duty == "checkpoint":
             progress.finish(duty)
             session.save()
+        elif duty == "drain":
+            session.wishes.granted("drain")
+            progress.finish(duty)
+            session.save(wait=True)
+            session.wait_for_all()
+            return 0
         elif duty == "best":
             session.save(name="best")
             if session.collective.size > 1:  # with the one that writes, the weights of this step would be gone
@@ -101,14 +112,13 @@ class Boundary:
             restore_best(session)
             progress.finish(duty)
         session.report_checkpoints()
-        return 0
+        return None
 
-    def end(self, reason: str) -> int:
+    def end(self, reason: str) -> None:
         """The run is at its end for a reason that needs no word; plans what is left."""
         progress = self._session.progress
         progress.ending = reason
         progress.duties = self._last_duties()
-        return 0
 
     def _last_duties(self) -> list[str]:
         """What an ending run does. A checkpoint first: a resumed run must not know of an evaluation that the uninterrupted one
@@ -124,7 +134,7 @@ class Boundary:
             "conclude",
         ]
 
-    def _evaluate(self, duty: str) -> int:
+    def _evaluate(self, duty: str) -> int | None:
         session, progress, built = self._session, self._session.progress, self._session.built
         begun = time.perf_counter()
         train, validation = progress.train, progress.validation
@@ -134,8 +144,8 @@ class Boundary:
             averaged = built.averages.swapped_in() if built.averages is not None else nullcontext()
             with averaged:
                 next_generation, validation = self._in_rounds(self._validation, "the evaluation failed in the job's code")
-            if next_generation:
-                return next_generation
+            if next_generation is not None:
+                return self._broken_off(next_generation)
         counts = duty == "evaluate"
         progress.evaluated_at, progress.train, progress.validation = progress.step, train, validation
         if counts:
@@ -160,23 +170,31 @@ class Boundary:
         session.outbox.line(line)
         session.outbox.event("evaluation", **{k: v for k, v in line.items() if k not in ("kind", "time")})
         session.tell("on_evaluation", line)
-        return 0
+        return None
 
-    def _evaluated(self, feed: Feed) -> tuple[int, dict[str, float] | None]:
+    def _broken_off(self, next_generation: int) -> int | None:
+        """A duty is to be done by the next generation: that is entered first, or, where all leave (0), a checkpoint written."""
+        if next_generation:
+            return next_generation
+        self._session.progress.duties.insert(0, "drain")
+        return None
+
+    def _evaluated(self, feed: Feed) -> tuple[int | None, dict[str, float] | None]:
         """Loss and metrics of other data with the weights as they are; or the next generation, to be entered first."""
         fault_point("test")
         evaluation = self._make_evaluation(feed)
         assert evaluation is not None
         return self._in_rounds(evaluation, "the test failed in the job's code")
 
-    def _in_rounds(self, evaluation: Evaluation, what: str) -> tuple[int, dict[str, float] | None]:
+    def _in_rounds(self, evaluation: Evaluation, what: str) -> tuple[int | None, dict[str, float] | None]:
         session, collective = self._session, self._session.collective
         session.page.write("evaluation", session.progress.step)
         with blaming_user(what, worker=collective.rank, step=session.progress.step):
             next_generation = until_change(
-                evaluation.work(collective), collective, wanted=lambda: session.next_generation, device=session.built.device
-            )
-            return (next_generation, None) if next_generation else (0, evaluation.combine(collective))
+                evaluation.work(collective), collective, wanted=lambda: session.next_generation,
+                drains=lambda: session.wishes.wants("drain"), device=session.built.device,
+            )  # fmt: skip
+            return (None, evaluation.combine(collective)) if next_generation is None else (next_generation, None)
 
     def _make_evaluation(self, feed: Feed | None) -> Evaluation | None:
         built = self._session.built

@@ -13,7 +13,8 @@ with nothing, which it then receives. ``work`` ends in one of four ways, each of
     a dict               the run is over, this is its result: report Returned; should a peer be lost, it may be told to join
                          once more, and ``work`` then returns the same, once all have it
     Changed(generation)  all members have left at the same boundary to enter that generation, which a Change order has brought
-                         (``Wishes.change``): join its membership, or, with rank -1, report Left
+                         (``Wishes.change``): join its membership, or, with rank -1, report Left; generation 0: all were asked
+                         to leave (the wish "drain") and have saved: report Left
     raises PeerLost      the generation broke: report Broken with ``step`` if ``has_state``, else with None, and wait for a Join
     raises another       this worker failed by its own doing: report Failed; ``save`` still works if ``has_state``
 
@@ -307,7 +308,7 @@ class Member:
         if state.whole and (self.order.resume or (membership.restore and keeper.holds_any())):
             for sentence in take_over(keeper.newest(self.outbox), built, state.progress, state.rules, accept=accept):
                 self.outbox.event("explained", text=sentence)
-            if not membership.restore or self.order.resume:
+            if self.order.resume:
                 state.progress.begin_session()
         session = Session(
             built, state, outbox=self.outbox, wishes=self._wishes, keeper=keeper, page=self._page, order=self.order,

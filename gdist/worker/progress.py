@@ -61,8 +61,8 @@ class Progress:
             setattr(self, name, value)
 
     def begin_session(self) -> None:
-        """A run that ended, or was killed, is resumed: it goes on whatever it had ended for."""
-        if not self.duties:
+        """A run is resumed: if it had ended it goes on, whatever that was for; else it does what it had left to do."""
+        if self.ending is not None:
             self.evaluated_at = self.step if self.train else -1
-        self.duties, self.done, self.ending, self.stopped_by = [], 0, None, "job"
+            self.duties, self.done, self.ending, self.stopped_by = [], 0, None, "job"
         self.first_step_seconds = self.result = None

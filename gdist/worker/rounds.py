@@ -47,21 +47,29 @@ def in_rounds(
 
 
 def until_change(
-    work: Generator[int, None, None], collective: Collective, *, wanted: Callable[[], int], device: torch.device
-) -> int:
-    """Advances this worker's ``work`` until every worker's is done, and returns 0; or until all want to enter the same
-    generation (``wanted``: its number, 0 for none), and returns that. Raises what the work raises, and PeerLost."""
+    work: Generator[int, None, None],
+    collective: Collective,
+    *,
+    wanted: Callable[[], int],
+    drains: Callable[[], bool],
+    device: torch.device,
+) -> int | None:
+    """Advances this worker's ``work`` until every worker's is done, and returns None; or until all want to enter the same
+    generation (``wanted``: its number, 0 for none), and returns that; or until one ``drains``, and returns 0. Raises what the
+    work raises, and PeerLost."""
     works = True
     with closing(work):
         while True:
             until = time.monotonic() + CHANGE_ROUND_S
             while works and time.monotonic() < until:
                 works = next(work, None) is not None
-            said = torch.zeros(1 + collective.size, dtype=torch.float64, device=device)
-            said[0], said[1 + collective.rank] = works, wanted()
+            said = torch.zeros(2 + collective.size, dtype=torch.float64, device=device)
+            said[0], said[1], said[2 + collective.rank] = works, drains(), wanted()
             collective.all_reduce(said).wait()
-            at_work, *generations = (int(each) for each in said.tolist())
+            at_work, leaves, *generations = (int(each) for each in said.tolist())
             if not at_work:
-                return 0
+                return None
             if len({*generations}) == 1 and generations[0]:
                 return generations[0]
+            if leaves:
+                return 0

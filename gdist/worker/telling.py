@@ -38,9 +38,9 @@ def say_started(session: Session, *, workers: int, resumed: bool) -> None:
         outbox.event("explained", text=f"no gradient reached {names} in the first micro-batch; they stay as they are")
 
 
-def conclude(session: Session, evaluated: Callable[[Feed], tuple[int, dict[str, float] | None]]) -> int:
+def conclude(session: Session, evaluated: Callable[[Feed], tuple[int | None, dict[str, float] | None]]) -> int | None:
     """After the last checkpoint: writes the model, tests it, and makes the run's result. ``evaluated``: loss and metrics of a
-    feed, or the generation that is to be entered first; then all of this is done again there. Returns that generation, or 0."""
+    feed, or the generation that is to be entered first, which does all of this again. Returns that generation, or None."""
     from gdist.run.tensors import weights_sha256
 
     built, progress, test = session.built, session.progress, None
@@ -55,7 +55,7 @@ def conclude(session: Session, evaluated: Callable[[Feed], tuple[int, dict[str, 
             session.folder.write_model(built.task.module.state_dict(), about)
         if by_itself and built.data.test is not None:
             next_generation, test = evaluated(built.data.test)
-            if next_generation:
+            if next_generation is not None:
                 return next_generation
     progress.result = {
         "status": "done" if by_itself else "stopped",
@@ -73,7 +73,7 @@ def conclude(session: Session, evaluated: Callable[[Feed], tuple[int, dict[str, 
         "run_dir": str(session.folder.path) if session.folder else None,
     }
     progress.finish("conclude")
-    return 0
+    return None
 
 
 def restore_best(session: Session) -> None:

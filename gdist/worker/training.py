@@ -39,17 +39,18 @@ class Training:
         on the next. Raises what a step raises; ``progress`` then names the last good step, and what is left to do after it."""
         progress, total = self.session.progress, self.session.built.total_steps
         while progress.result is None:
+            next_generation: int | None = None
             if progress.duties:
                 next_generation = self.boundary.do(progress.duties[0])
             elif total is not None and progress.step >= total:
-                next_generation = self.boundary.end("all steps taken")
+                self.boundary.end("all steps taken")
             else:
                 next_generation = self._step()
-            if next_generation:
+            if next_generation is not None:
                 return Changed(generation=next_generation, step=progress.step)
         return progress.result
 
-    def _step(self) -> int:
+    def _step(self) -> int | None:
         session, number = self.session, self.session.progress.step
         session.page.write("step", number + 1)
         fault_context(step=number + 1)
@@ -71,7 +72,7 @@ class Training:
         session.keeper.prepare(session.built)
         self.boundary.plan(result)
         fault_point("boundary")
-        return result.next
+        return result.next or None
 
     def _coming(self, step: int) -> Iterator[Span]:
         """What this worker takes from step ``step`` on: (epoch, first position, one past the last)."""

@@ -1,4 +1,4 @@
-"""Runs of real processes whose workers die, leave and join, without Ray: a small controller around pipes.
+"""Runs of real processes whose workers die, leave and join: the real state machine, pipes in the place of Ray.
 
 run = Live("plain", tmp_path, workers=2, faults={1: "before_reduce:kill:step=5"})
 run.train()                       to the end; ``run.result``, ``run.error``, ``run.lines``, ``run.events``, ``run.folder``
@@ -7,6 +7,7 @@ run.train()                       to the end; ``run.result``, ``run.error``, ``r
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -18,7 +19,10 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from gdist.errors import GdistError, from_dict
+from gdist.errors import GdistError, WorkerLost, from_dict
+from gdist.membership import events as ev
+from gdist.membership import instructions as ins
+from gdist.membership.machine import Machine
 from gdist.records import Membership, Update
 from gdist.run.folder import RunFolder
 
@@ -40,23 +44,22 @@ class Worker:
     incarnation: int
     process: Any
     pipe: Any
-    state: str = "preparing"  # ready, joining, training, broken, returned, left, failed, dead
-    step: int | None = None
+    lives: bool = True
     hello: dict[str, Any] = field(default_factory=dict)
-    result: dict[str, Any] | None = None
 
     @property
     def who(self) -> tuple[int, int]:
         return self.slot, self.incarnation
 
-    @property
-    def lives(self) -> bool:
-        return self.state != "dead"
+    def tell(self, kind: str, content: Any = None) -> None:
+        if self.lives:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its end is about to be read
+                self.pipe.send((kind, content))
 
 
 class Live:
-    """``faults``: for the first worker of a slot; ``hires``: a lost worker is replaced; ``gate``: the step at which the run
-    waits for ``open``; ``asked``: of the Order."""
+    """``faults``: by slot, of its first worker; ``hires``: a lost worker is replaced, and more come if the run is scaled;
+    ``gate``: the step after which the run waits for ``open``; ``asked``: of the Order."""
 
     def __init__(
         self,
@@ -69,209 +72,180 @@ class Live:
         gate: int | None = None,
         **asked: Any,
     ) -> None:
-        self.job, self.overrides, self.asked, self.hires = job, overrides, asked, hires
-        self.folder = (
-            RunFolder.create(name=job, run_dir=folder / "run") if not asked.get("resume") else RunFolder(folder / "run")
-        )
+        self.job, self.overrides, self.asked = job, overrides, asked
+        self.folder = RunFolder.create(name=job, run_dir=folder / "run")
+        self.faults, self.hires, self._first = dict(faults or {}), hires, workers
         self._flags = folder / "flags"
-        self._flags.mkdir(exist_ok=True)
+        self._flags.mkdir()
+        self._expected: list[str] = []
         self.reached, self._gate_open = context().Event(), context().Event()
         self._gate = (gate, self._gate_open, self.reached) if gate is not None else None
-        self.workers: list[Worker] = []
-        self.members: list[Worker] = []
-        self.generation = self.folder.last_generation()
+        self.workers: dict[tuple[int, int], Worker] = {}
         self.lines: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
-        self.result: dict[str, Any] | None = None
-        self.error: GdistError | None = None
-        self.formed: list[list[int]] = []
+        self.end: ins.End | None = None
+        self.formed: list[ins.Form] = []
         self._written: dict[str, int] = {}
-        self._planned: list[Worker] | None = None  # of the next generation, on the way there
-        for slot in range(workers):
-            self.start(slot, (faults or {}).get(slot, ""))
+        self.machine = Machine(least=workers, most=workers, given=True, now=time.monotonic())
+        self._obey(self.machine.start(now=time.monotonic()))
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        return self.end.result if self.end is not None else None
+
+    @property
+    def error(self) -> GdistError | None:
+        return self.end.error if self.end is not None else None
 
     def train(self) -> Live:
         """To the run's end."""
-        self.until(lambda: self.over, "the run's end")
+        self.until(lambda: self.end is not None, "the run's end")
         self.close()
-        assert not self.silent(), f"these faults never fired: {self.silent()}"
+        assert not self.silent(), f"these faults never fired: {self.silent()}; the run's end: {self.end}"
         return self
-
-    @property
-    def over(self) -> bool:
-        return self.result is not None or self.error is not None
-
-    def start(self, slot: int, faults: str = "") -> Worker:
-        """Hires a worker; it joins nothing by itself."""
-        incarnation = sum(worker.slot == slot for worker in self.workers) + 1
-        marked = [
-            f"{each}:flag={self._flags}/{slot}-{incarnation}-{n}" for n, each in enumerate(filter(None, faults.split(";")))
-        ]
-        self._expected = [*getattr(self, "_expected", []), *(each.rpartition("flag=")[2] for each in marked)]
-        ours, theirs = context().Pipe()
-        from tests.worker.live_worker import live
-
-        process = context().Process(
-            target=live,
-            args=(theirs, slot, incarnation, self.job, self.overrides, self.asked, ";".join(marked), self._gate),
-            daemon=True,
-        )
-        process.start()
-        theirs.close()
-        worker = Worker(slot, incarnation, process, ours)
-        self.workers.append(worker)
-        _alive.append(process)
-        return worker
 
     def silent(self) -> list[str]:
         """The faults that have not fired."""
         return [flag for flag in self._expected if not os.path.exists(flag)]
 
-    def fired(self) -> bool:
-        return not self.silent()
-
     def open(self) -> None:
+        """Lets the run go on."""
         self._gate_open.set()
 
     def kill(self, *slots: int, sign: int = signal.SIGKILL) -> None:
-        for worker in self.workers:
+        for worker in self.workers.values():
             if worker.lives and worker.slot in slots:
                 os.kill(worker.process.pid, sign)
 
-    def wish(self, wish: str) -> None:
-        for worker in self.members:
-            _tell(worker, "wish", wish)
+    def happened(self, event: ev.Event) -> None:
+        self._obey(self.machine.on(event, now=time.monotonic()))
 
-    def change(self, *slots: int) -> None:
-        """The members of the next generation, by rank: planned, at the next boundary."""
-        wanted = [next(w for w in reversed(self.workers) if w.slot == slot and w.lives) for slot in slots]
-        places = self._places(
-            wanted, source=wanted.index(next(w for w in wanted if w in self.members)), reason="asked to scale"
-        )
-        left = Membership(generation=self.generation, rank=-1, size=len(wanted))
-        for worker in self.members:
-            _tell(worker, "change", places.get(worker.who, left))
-        for worker in wanted:
-            if worker not in self.members:
-                _tell(worker, "join", places[worker.who])
-        self._planned = wanted
+    def stands(self, slot: int, *states: str) -> bool:
+        """Whether the worker who sits there is in one of these states, as the machine sees it."""
+        return slot in self.machine.seats and self.machine.seats[slot].state in states
 
     def until(self, what: Any, words: str) -> None:
         """Attends to the workers until ``what()``."""
         ends = time.monotonic() + DEADLINE_S
         while not what():
-            pipes = {worker.pipe: worker for worker in self.workers if worker.lives}
-            ready = connection.wait(list(pipes), timeout=min(0.2, max(0.0, ends - time.monotonic())))
+            now = time.monotonic()
+            pipes = {worker.pipe: worker for worker in self.workers.values() if worker.lives}
+            ready = connection.wait(list(pipes), timeout=max(0.0, min(0.2, ends - now, self.machine.wake_at - now)))
             for pipe in ready:
                 self._attend(pipes[pipe])  # type: ignore[index]
+            self.happened(ev.Tick())
             if time.monotonic() > ends:
-                states = [(w.who, w.state, w.step) for w in self.workers]
+                seats = [(s.worker, s.state, s.generation, s.step) for s in self.machine.seats.values()]
                 self.close()
-                raise AssertionError(f"{words}: not within {DEADLINE_S:g} s; {states}, silent: {self.silent()}")
+                raise AssertionError(
+                    f"{words}: not in {DEADLINE_S:g} s; {self.machine.phase}, {seats}, silent: {self.silent()}"
+                )
 
     def close(self) -> None:
-        for worker in self.workers:
+        for worker in self.workers.values():
             worker.process.kill()
             worker.process.join()
             worker.pipe.close()
-            worker.state = "dead"
+            worker.lives = False
 
     def _attend(self, worker: Worker) -> None:
         try:
             kind, content = worker.pipe.recv()
         except (EOFError, ConnectionResetError):
             worker.process.join()
-            worker.state = "dead"
-            if self.hires and not self.over:
-                self.start(worker.slot)
-            return self._decide()
+            worker.lives = False
+            return self.happened(ev.Died(*worker.who, error=WorkerLost(f"worker {worker.slot} died")))
         if kind == "update":
             return self._write(content["update"])
-        if "step" in content:
-            worker.step = content["step"]
         if kind == "hello":
-            worker.state, worker.hello = "ready", content["hello"]
-        elif kind == "failed":
-            worker.state = "failed"
-            self.error = self.error or from_dict(content["error"])
-        elif content.get("generation", self.generation) == self.generation or kind == "left":
-            worker.state = {"entered": "training"}.get(kind, kind)
-            worker.result = content.get("result")
-            if kind == "entered" and self._planned is not None:
-                self.members, self._planned = self._planned, None
-        self._decide()
+            worker.hello = content["hello"]
+            return self.happened(ev.Ready(*worker.who, hello=worker.hello))
+        if "error" in content:
+            content["error"] = from_dict(content["error"])
+        self.happened(_EVENTS[kind](*worker.who, **content))
 
-    def _decide(self) -> None:
-        """After each event: forms the first generation, the next one after a loss, or ends."""
-        if self.over:
-            return
-        if not self.formed and all(w.state == "ready" for w in self.workers):
-            return self._form(self.workers, None, "start")
-        lost = self._planned is not None and any(not w.lives for w in self._planned)
-        members = list(dict.fromkeys([*self.members, *(self._planned or [])]))
-        if not self.formed or any(w.state in ("training", "joining") for w in members):
-            if lost and all(w.state in ("dead", "broken", "joining", "ready") for w in members):
-                self._recover(members)  # those who form wait for one that is dead
-            return
-        if self.members and all(w.state in ("returned", "left", "dead") for w in self.members):
-            if any(w.state == "returned" for w in self.members):
-                self.result = next(w.result for w in self.members if w.state == "returned")
-            else:
-                self._recover(members)
-            return
-        self._recover(members)
+    def _obey(self, instructions: list[ins.Instruction]) -> None:
+        for each in instructions:
+            if isinstance(each, ins.Hire):
+                if self.hires or (each.slot < self._first and not each.incarnation):
+                    self._start(each.slot, each.incarnation)
+                    self.happened(ev.Placed(each.slot, each.incarnation, node="here"))
+            elif isinstance(each, ins.Form):
+                self._form(each)
+            elif isinstance(each, ins.Ask):
+                for who in self.machine.members:
+                    self.workers[who].tell("wish", each.wish)
+            elif isinstance(each, ins.Say):
+                self.events.append({"event": each.name, **each.fields})
+            elif isinstance(each, ins.End):
+                self.end = each
+            elif (worker := self.workers.get((each.slot, each.incarnation))) is not None:
+                if isinstance(each, ins.Kill) and worker.lives:
+                    os.kill(worker.process.pid, signal.SIGKILL)
+                else:
+                    worker.tell("save" if isinstance(each, ins.Save) else "exit")
 
-    def _recover(self, members: list[Worker]) -> None:
-        survivors = [w for w in members if w.lives and w.state != "left"]
-        survivors += [w for w in self.workers if w.lives and w not in members and w.state == "ready"]
-        if survivors:
-            furthest = max((w.step for w in survivors if w.step is not None), default=None)
-            source = next((i for i, w in enumerate(survivors) if w.step is not None and w.step == furthest), None)
-            self._form(survivors, source, "a worker was lost")
+    def _start(self, slot: int, incarnation: int) -> None:
+        faults = self.faults.pop(slot, "")
+        marked = []
+        for number, fault in enumerate(filter(None, faults.split(";"))):
+            flag = f"{self._flags}/{slot}-{incarnation}-{number}"
+            self._expected.append(flag)
+            marked.append(f"{fault}:flag={flag}")
+        ours, theirs = context().Pipe()
+        from tests.worker.live_worker import live
 
-    def _form(self, workers: list[Worker], source: int | None, reason: str) -> None:
-        places = self._places(workers, source=source, reason=reason)
-        self.members, self._planned = list(workers), None
-        for worker in workers:
-            worker.state = "joining"
-            _tell(worker, "join", places[worker.who])
+        asked = {**self.asked, "data_state": self.folder.data().get("state") if self.formed else None}
+        told = (theirs, slot, incarnation, self.job, self.overrides, asked, ";".join(marked), self._gate)
+        process = context().Process(target=live, args=told, daemon=True)
+        process.start()
+        theirs.close()
+        self.workers[slot, incarnation] = Worker(slot, incarnation, process, ours)
+        _alive.append(process)
 
-    def _places(self, workers: list[Worker], *, source: int | None, reason: str) -> dict[tuple[int, int], Membership]:
-        self.generation += 1
-        self.formed.append([w.slot for w in workers])
+    def _form(self, form: ins.Form) -> None:
+        self.formed.append(form)
         common: dict[str, Any] = {
-            "generation": self.generation, "size": len(workers), "run_dir": str(self.folder.path), "source": source,
-            "restore": source is None and self.generation > 1, "doors": tuple(tuple(w.hello["door"]) for w in workers),
-            "secret": secrets.token_hex(16), "workers": tuple(w.who for w in workers), "reason": reason,
+            "generation": form.generation, "size": len(form.workers), "run_dir": str(self.folder.path), "source": form.source,
+            "restore": form.restore, "doors": tuple(tuple(self.workers[who].hello["door"]) for who in form.workers),
+            "secret": secrets.token_hex(16), "workers": form.workers, "reason": form.reason, "skip": form.skip,
         }  # fmt: skip
-        return {w.who: Membership(rank=rank, **common) for rank, w in enumerate(workers)}
+        members = self.machine.members if form.planned else ()
+        for rank, who in enumerate(form.workers):
+            self.workers[who].tell("change" if who in members else "join", Membership(rank=rank, **common))
+        for who in form.leaving:
+            self.workers[who].tell("change", Membership(rank=-1, **common))
 
     def _write(self, update: Update) -> None:
         """As the controller does: what is known of a step is not written again."""
         self.folder.append_ledger(update.ledger)
-        lines = [line for line in update.lines if line["step"] > self._written.get(line["kind"], 0)]
-        for line in lines:
-            self._written[line["kind"]] = line["step"]
-        events = [e for e in update.events if e.get("step", 10**9) > self._written.get("event " + e["event"], -1)]
-        for each in events:
-            if "step" in each:
-                self._written["event " + each["event"]] = each["step"]
+        lines = [line for line in update.lines if self._is_new(line["kind"], line)]
+        events = [each for each in update.events if self._is_new(f"event {each['event']}", each)]
         self.folder.append_metrics(lines)
         self.folder.append_events(events)
         self.lines += lines
         self.events += events
-        for worker in self.members:
-            _tell(worker, "written", self._written.get("step", 0))
+        for who in self.machine.members:
+            self.workers[who].tell("written", self._written.get("step", 0))
+
+    def _is_new(self, kind: str, said: dict[str, Any]) -> bool:
+        number = said.get("generation" if kind == "event generation" else "step")
+        if number is None:
+            return True
+        if number <= self._written.get(kind, -1):
+            return False
+        self._written[kind] = number
+        return True
 
 
-def _tell(worker: Worker, kind: str, content: Any) -> None:
-    if worker.lives:
-        try:
-            worker.pipe.send((kind, content))
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it is dead, and its end is about to be read
-
-
+_EVENTS: dict[str, Any] = {
+    "entered": ev.Entered,
+    "left": ev.Left,
+    "broken": ev.Broken,
+    "returned": ev.Returned,
+    "failed": ev.Failed,
+    "saved": ev.Saved,
+}
 _alive: list[Any] = []
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from gdist.data.tensors import Tensors
 from gdist.job import Job
 from gdist.job.stopping import Stop

@@ -6,6 +6,7 @@ import importlib
 import os
 import queue
 import threading
+import traceback
 from typing import Any
 
 import torch
@@ -55,7 +56,8 @@ class _Worker:
         self._pipe, self._sending = pipe, threading.Lock()
         self._orders: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._wishes = Wishes()
-        self._newest = 0  # generation that it was told to join
+        self._newest = self._generation = 0  # that it was told to join, and did
+        self._changes: dict[int, Any] = {}
         made = apply_overrides(live_jobs.JOBS[job](), overrides)
         if gate is not None:
             made = made.model_copy(update={"callbacks": [*made.callbacks, Gate(*gate)]})
@@ -64,63 +66,52 @@ class _Worker:
 
     def live(self) -> None:
         member = self._member
-        if not self._does(lambda: self._report("hello", hello=member.prepare(host="127.0.0.1"))):
-            return
+        try:
+            self._report("hello", hello=member.prepare(host="127.0.0.1"))
+        except BaseException as error:
+            self._failed(error)
         while True:
             kind, content = self._orders.get()
             if kind == "exit":
                 return member.close()
             if kind == "save":
-                self._does(lambda: self._report("saved", step=member.save()))
+                self._report("saved", step=member.save())
             while kind == "join" and content is not None:
                 content = self._take_part(content)
 
     def _take_part(self, membership: Any) -> Any:
         """One generation; returns the membership of the next one, if it is known."""
         member = self._member
+        if membership.rank < 0:
+            self._report("left", generation=self._generation, step=member.step)
+            return None
+        self._generation = membership.generation
         try:
-            if membership.rank < 0:
-                member.leave()
-                return self._report("left", generation=membership.generation, step=member.step)
             member.join(membership, cancelled=lambda: self._newest > membership.generation)
             self._report("entered", generation=membership.generation, step=member.step)
             outcome = member.work()
         except Superseded:
             return None
-        except PeerLost as lost:
-            step = member.step if member.has_state else None
-            self._report("broken", generation=membership.generation, step=step, error=lost.to_dict())
+        except PeerLost:
+            self._report("broken", generation=membership.generation, step=member.step if member.has_state else None)
         except BaseException as error:
             self._failed(error)
         else:
-            if isinstance(outcome, Changed):
+            if not isinstance(outcome, Changed):
+                self._report("returned", generation=membership.generation, step=member.step, result=outcome)
+            elif outcome.generation:
                 return self._changes.pop(outcome.generation)
-            self._report("returned", generation=membership.generation, step=member.step, result=outcome)
+            else:
+                self._report("left", generation=membership.generation, step=member.step)
         return None
 
-    def _does(self, what: Any) -> bool:
-        try:
-            what()
-        except BaseException as error:
-            self._failed(error)
-            return False
-        return True
-
     def _failed(self, error: BaseException) -> None:
-        import traceback
-
-        known = (
-            error
-            if isinstance(error, GdistError)
-            else RunFailed(f"{type(error).__name__}: {error}", note=traceback.format_exc())
-        )
-        member = self._member
-        self._report("failed", error=known.to_dict(), step=member.step if member.has_state else None)
-
-    _changes: dict[int, Any]
+        note = "".join(traceback.format_exception(error))
+        known = error if isinstance(error, GdistError) else RunFailed(f"{type(error).__name__}: {error}", note=note)
+        step = self._member.step if self._member.has_state else None
+        self._report("failed", generation=self._generation, error=known.to_dict(), step=step)
 
     def _listen(self) -> None:
-        self._changes = {}
         while True:
             try:
                 kind, content = self._pipe.recv()

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from gdist.job.overrides import apply_overrides
+from gdist.membership import events as ev
 from gdist.run.model import read_model
 from gdist.worker.audit import audit_run
 from tests.worker import live_jobs
@@ -96,12 +97,11 @@ def test_all_die_but_those_who_are_hired_take_up_the_checkpoint(tmp_path: Path) 
 
 @pytest.mark.parametrize("job", ["normed", "gan", "centres", "best"])
 def test_a_worker_joins_and_the_first_one_leaves(job: str, tmp_path: Path) -> None:
-    run = Live(job, tmp_path, workers=1, gate=4)
+    run = Live(job, tmp_path, workers=1, hires=True, gate=4)
     run.until(run.reached.is_set, "step 4")
-    joiner = run.start(1)
-    run.until(lambda: joiner.state == "ready", "a prepared joiner")
-    run.change(0, 1)
+    run.happened(ev.Scale(2, 2))
+    run.until(lambda: len(run.formed) == 2, "a prepared joiner")
     run.open()
-    run.until(lambda: joiner.state == "training", "its first generation")
+    run.until(lambda: run.stands(1, "training"), "its first generation")
     require_as_quiet(run.train())
-    assert run.formed == [[0], [0, 1]]
+    assert [form.workers for form in run.formed] == [((0, 0),), ((0, 0), (1, 0))]
