@@ -137,7 +137,7 @@ def launch(
 
     try:
         found: dict[str, Any] = train_on_ray(
-            order, workers=wanted.most if wanted else None, address=address, watch=watch, interrupt=interrupt, verbose=verbose
+            order, workers=wanted, address=address, watch=watch, interrupt=interrupt, verbose=verbose
         )
         return found
     finally:
