@@ -14,7 +14,7 @@ from gdist.membership.ending import conclude, fail, is_peers, over, saved, settl
 from gdist.membership.hiring import PREPARE_S, admit, dismiss, hire, hiring_wakes_at, look_for_room, lost, refuse
 from gdist.membership.instructions import Ask, End, Instruction, Kill
 from gdist.membership.recovery import begin, broke, recover, recovery_wakes_at
-from gdist.membership.retake import listen, retake, take_up
+from gdist.membership.retake import as_report, listen, retake, take_up
 from gdist.membership.state import NEVER, Phase, Seat, State
 
 END_S = 120.0  # from the first worker's end to the last one's
@@ -75,8 +75,12 @@ class Machine:
         elif isinstance(event, ev.Trouble):
             s.error = s.error or event.error
             over(s, End(error=s.error, step=s.step))
-        elif isinstance(event, ev.Retaken):
+        elif isinstance(event, ev.Retaken) and s.phase == "taking up":
             retake(s, event)
+        elif isinstance(event, ev.Retaken):
+            report = as_report(event)
+            if report is not None:
+                self._note(report)
         elif not isinstance(event, ev.Tick):
             speaker = s.sitting(event.slot, event.incarnation)
             if speaker is not None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from gdist.membership.change import form
-from gdist.membership.events import Retaken
+from gdist.membership.events import Broken, Entered, Left, OfWorker, Ready, Retaken, Returned
 from gdist.membership.instructions import Kill
 from gdist.membership.state import Seat, SeatState, Slot, State
 
 LISTEN_S = 10.0  # for the workers of the newest generation to be heard; who is silent then counts as dead
 APART = 1000  # incarnations that one controller may hire in a slot: those of whom nothing was heard are never taken for others
-_STATES: dict[str, SeatState] = {
-    "preparing": "preparing",
-    "ready": "ready",
-    "forming": "forming",
-    "training": "training",
-    "broken": "broken",
-    "left": "left",
-    "returned": "returned",
-    "failed": "failed",
-}
+_ORDER: dict[str, int] = {  # of what a worker is within a generation
+    "preparing": 0, "ready": 1, "forming": 2, "training": 3, "broken": 4, "left": 4, "returned": 4, "failed": 4,
+}  # fmt: skip
 
 
 def listen(s: State, *, times: int) -> None:
@@ -27,13 +22,15 @@ def listen(s: State, *, times: int) -> None:
 
 
 def retake(s: State, event: Retaken) -> None:
-    """A worker of the run is heard. Once the run is taken up, what the workers report counts instead."""
+    """A worker of the run is heard, while the run is taken up; what is older than what is known changes nothing."""
     seat = s.seats.get(event.slot)
-    if s.phase != "taking up" or (seat is not None and seat.incarnation > event.incarnation):
+    if seat is not None and (seat.incarnation, seat.generation, _ORDER.get(seat.state, 0)) > (
+        event.incarnation, event.generation, _ORDER[event.state]
+    ):  # fmt: skip
         return
     slot = s.slots.setdefault(event.slot, Slot(s.first_incarnation))
     slot.incarnations = max(slot.incarnations, event.incarnation + 1)
-    seat = Seat(event.slot, event.incarnation, s.now, _STATES[event.state], event.hello, event.hello.get("node"))
+    seat = Seat(event.slot, event.incarnation, s.now, cast(SeatState, event.state), event.hello, event.hello.get("node"))
     seat.generation, seat.step, seat.result = event.generation, event.step, event.result
     seat.entered = event.generation if event.state in ("training", "returned") else 0
     s.seats[event.slot] = seat
@@ -44,6 +41,22 @@ def retake(s: State, event: Retaken) -> None:
     s.generation = max(s.generation, event.generation)
     if s.reference is None and event.hello:
         s.reference = seat
+
+
+def as_report(event: Retaken) -> OfWorker | None:
+    """The same, as the worker itself has reported it, or will."""
+    who, generation, step = (event.slot, event.incarnation), event.generation, event.step
+    if event.state == "ready":
+        return Ready(*who, hello=event.hello)
+    if event.state == "training":
+        return Entered(*who, generation, step or 0)
+    if event.state == "broken":
+        return Broken(*who, generation, step)
+    if event.state == "left":
+        return Left(*who, generation, step or 0)
+    if event.state == "returned":
+        return Returned(*who, generation, step or 0, event.result or {})
+    return None
 
 
 def take_up(s: State) -> None:
