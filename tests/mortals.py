@@ -8,15 +8,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
+
 ANSWER_S = 60.0
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["torch", "torch.distributed", "gdist.worker.connect", "tests.ranks"])
+_context.set_forkserver_preload(["torch.distributed", "gdist.worker.connect", "psutil", "pytest", "tests.ranks"])
 
 
 class Mortal:
@@ -45,6 +48,12 @@ class Mortal:
     def stop(self) -> None:
         os.kill(self.process.pid, signal.SIGSTOP)
 
+    def wait_until_stopped(self) -> None:
+        ends = time.monotonic() + ANSWER_S
+        while psutil.Process(self.process.pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < ends, "it did not stop"
+            time.sleep(0.005)
+
     def go_on(self) -> None:
         os.kill(self.process.pid, signal.SIGCONT)
 
@@ -70,8 +79,6 @@ def mortals(count: int, *, faults: Sequence[str] = ()) -> Iterator[list[Mortal]]
 
 
 def _serve(pipe: Any, faults: str) -> None:
-    import time
-
     import torch
 
     from gdist import fault_points

@@ -92,7 +92,9 @@ def _serve(pipe: Any) -> None:
             pipe.send(("error", traceback.format_exc()))
 
 
-def join(door: Any, doors: Sequence[tuple[str, int]], *, rank: int, generation: int, carrier: str) -> Any:
+def join(
+    door: Any, doors: Sequence[tuple[str, int]], *, rank: int, generation: int, carrier: str, deadline_s: float = 60.0
+) -> Any:
     """The collective of worker ``rank`` among those of ``doors``."""
     from gdist.records import Membership
     from gdist.worker.connect import connect
@@ -105,4 +107,4 @@ def join(door: Any, doors: Sequence[tuple[str, int]], *, rank: int, generation: 
         secret="of the tests",
         one_host=carrier == "sockets",
     )
-    return connect(door, membership, device="cpu", deadline_s=60)
+    return connect(door, membership, device="cpu", deadline_s=deadline_s)

@@ -31,14 +31,21 @@ def connect(
         membership.doors, rank=membership.rank, generation=membership.generation, secret=membership.secret,
         cancelled=cancelled, deadline_s=deadline_s,
     )  # fmt: skip
-    fault_point("form_connected", generation=membership.generation)
-    collective: Collective
-    if device == "cpu" and membership.one_host:
-        collective = Sockets(peers, rank=membership.rank, waiting=waiting)
-    else:
-        collective = Distributed(
-            peers, rank=membership.rank, device=device, host=None if os.environ.get("GLOO_SOCKET_IFNAME") else door.address[0],
-            waiting=waiting, cancelled=cancelled,
-        )  # fmt: skip
-    fault_point("group_formed", generation=membership.generation)
+    collective: Collective | None = None
+    try:
+        fault_point("form_connected", generation=membership.generation)
+        if device == "cpu" and membership.one_host:
+            collective = Sockets(peers, rank=membership.rank, waiting=waiting)
+        else:
+            host = None if os.environ.get("GLOO_SOCKET_IFNAME") else door.address[0]
+            collective = Distributed(
+                peers, rank=membership.rank, device=device, host=host, waiting=waiting, cancelled=cancelled
+            )
+        fault_point("group_formed", generation=membership.generation)
+    except BaseException:  # the peers are free at once
+        if collective is not None:
+            collective.close()
+        for stream in peers.values():
+            stream.close()
+        raise
     return collective
