@@ -1,4 +1,5 @@
-"""The actors of one run as their driver makes and ends them: workers, controller, and on a shared cluster the room for them.
+"""The actors of one run as their driver makes and ends them: the first workers, the controller, and on a shared cluster the room
+for them.
 
 All are detached (nothing of a run belongs to its driver's process) and made at once, so that the workers import torch, load
 the job and open the data while the rest comes up.
@@ -12,37 +13,38 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gdist.cluster.charge import Charge
+from gdist.cluster.charge import Charge, Terms
 from gdist.cluster.controller import Controller
 from gdist.cluster.death import start_time
+from gdist.cluster.hiring import DETACHED, hire
 from gdist.cluster.lease import ORPHAN_S
-from gdist.cluster.names import NAMESPACE, controller_name, worker_name
+from gdist.cluster.names import controller_name
 from gdist.cluster.output import hold_pipe, pipe_path
 from gdist.cluster.placement import Share, release, reserve
-from gdist.cluster.scratch import enter_scratch, remove_scratch, scratch_path
+from gdist.cluster.scratch import enter_scratch, remove_scratch
 from gdist.cluster.sent_job import pack_job
 from gdist.cluster.session import Session
-from gdist.cluster.worker_actor import Assignment, WorkerActor
 from gdist.records import Order
+from gdist.run.bounds import Bounds
 
-CLOSE_S = 5.0
-_DETACHED = {"namespace": NAMESPACE, "lifetime": "detached", "max_restarts": 0, "max_task_retries": 0}
+CLOSE_S = 8.0
 
 
 class Actors:
-    """``lives``: the references to the workers' lives, by slot; one that ends says that a worker is gone."""
+    """``share``: of each worker, and how many begin; ``bounds``: how many there may be while the run trains."""
 
-    def __init__(self, session: Session, order: Order, share: Share, *, run_id: str) -> None:
+    def __init__(self, session: Session, order: Order, share: Share, *, bounds: Bounds, run_id: str) -> None:
         self.controller: Any = None
-        self.lives: dict[Any, int] = {}
         self._session = session
         self._ray = session.ray
         self._share = share
-        self._run_id = run_id
+        self._bounds = bounds
         made = {name: each for name in ("job", "data") if not isinstance(each := getattr(order, name), str | None)}
-        self._made = pack_job(made) if made else None
         unmade: dict[str, Any] = dict.fromkeys(made)
-        self._order = replace(order, **unmade, page_dir=str(scratch_path(run_id)))
+        self._terms = Terms(
+            run_id=run_id, order=replace(order, **unmade), made=pack_job(made) if made else None, folder=os.getcwd(),
+            threads=share.threads, cpus=share.cpus, gpus=share.gpus, embedded=session.embedded,
+        )  # fmt: skip
         self._group: Any = None
         self._workers: list[Any] = []
         self._held: list[int] = []  # descriptors: the scratch folder's lock, the workers' pipes
@@ -54,11 +56,13 @@ class Actors:
             self._start_controller()
         else:
             self._start_controller()  # first: it gives the room back if this process dies while it waits
-            self._group = reserve(self._ray, self._share, name=self._run_id, say=say, wait=wait)
+            self._group = reserve(self._ray, self._share, name=self._terms.run_id, say=say, wait=wait)
             if self._group is None:
                 return False
             self._start_workers()
-        self.lives = {handle.live.remote(self.controller): slot for slot, handle in enumerate(self._workers)}
+        for worker in self._workers:
+            worker.live.remote(self.controller)
+        self.controller.employ.remote(dict(enumerate(self._workers)))
         return True
 
     def end(self) -> bool:
@@ -69,49 +73,35 @@ class Actors:
                 ray.get(self.controller.close.remote(), timeout=CLOSE_S)
             except Exception:  # it is dead: its workers have seen that too, and write their checkpoint
                 led = False
-                ray.wait(list(self.lives), num_returns=len(self.lives), timeout=ORPHAN_S)
+                ends = [worker.until_gone.remote() for worker in self._workers]
+                ray.wait(ends, num_returns=len(ends), timeout=ORPHAN_S)
         for handle in (*self._workers, self.controller):
             if handle is not None:
                 ray.kill(handle, no_restart=True)
         for descriptor in self._held:
             os.close(descriptor)
-        remove_scratch(self._run_id)
+        remove_scratch(self._terms.run_id)
         if not self._session.embedded:
-            release(self._run_id)
+            release(self._terms.run_id)
         return led
 
     def _start_workers(self) -> None:
-        kind = self._ray.remote(WorkerActor)
-        scratch, lock = enter_scratch(self._run_id)
-        self._held = [lock, *(hold_pipe(pipe_path(scratch, slot, 0)) for slot in range(self._share.workers))]
-        one_machine = self._group is None or len(self._nodes()) == 1
-        for slot in range(self._share.workers):
-            given = Assignment(
-                run_id=self._run_id, slot=slot, incarnation=0, order=self._order, made=self._made, folder=os.getcwd(),
-                threads=self._share.threads, one_machine=one_machine,
-            )  # fmt: skip
-            options = {"name": worker_name(self._run_id, slot, 0), "num_cpus": self._share.cpus, "num_gpus": self._share.gpus}
-            if self._group is not None:
-                from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-                options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(self._group, slot)
-            self._workers.append(kind.options(**_DETACHED, **options).remote(given))
+        run_id, count = self._terms.run_id, self._share.workers
+        scratch, lock = enter_scratch(run_id)
+        self._held = [lock, *(hold_pipe(pipe_path(scratch, slot, 0)) for slot in range(count))]
+        for slot in range(count):
+            room = (self._group, slot) if self._group is not None else None
+            self._workers.append(hire(self._ray, self._terms, slot, 0, room=room))
 
     def _start_controller(self) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         charge = Charge(
-            run_id=self._run_id, order=self._order, workers=self._share.workers, given=self._share.given,
-            address=self._session.address, driver_host=socket.gethostname(), driver_pid=os.getpid(),
-            driver_started=start_time(os.getpid()), folder=os.getcwd(), reserved=not self._session.embedded,
+            terms=self._terms, first=self._share.workers, least=self._bounds.least, most=self._bounds.most,
+            given=self._share.given, address=self._session.address, driver_host=socket.gethostname(), driver_pid=os.getpid(),
+            driver_started=start_time(os.getpid()),
         )  # fmt: skip
         here = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=True)
-        options = {"name": controller_name(self._run_id), "num_cpus": 0, "scheduling_strategy": here}
-        self.controller = self._ray.remote(Controller).options(**_DETACHED, **options).remote(charge)
+        options = {"name": controller_name(self._terms.run_id), "num_cpus": 0, "scheduling_strategy": here}
+        self.controller = self._ray.remote(Controller).options(**DETACHED, max_restarts=-1, **options).remote(charge)
         self.controller.live.remote()
-
-    def _nodes(self) -> set[str]:
-        """The nodes on which there is room for the workers."""
-        from ray.util.placement_group import placement_group_table
-
-        return set(placement_group_table(self._group)["bundles_to_node_id"].values())

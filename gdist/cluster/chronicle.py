@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import replace
 from typing import Any
 
+from gdist.cluster.written import Written
 from gdist.errors import GdistError, RunFailed
 from gdist.records import Update, event
 from gdist.run.folder import RunFolder
@@ -22,19 +24,35 @@ class Chronicle:
     def __init__(self) -> None:
         self.folder: RunFolder | None = None
         self.trouble: GdistError | None = None
-        self.last_step = 0  # of which a line has come
-        self._opened = False
+        self.written = Written()
+        self.opened = False
+        self.generation: dict[str, Any] | None = None  # the newest event of that name
+        self.stepped_at: float | None = None  # wall clock of the first step in it
         self._unwritten: list[Update] = []
         self._news: list[Update] = []
-        self._read = 0  # news that the driver has acknowledged
+        self._read = time.time_ns()  # number of the news that the driver has acknowledged; a later controller's are higher
         self._newsworthy = asyncio.Event()
 
     def open(self, folder: RunFolder | None) -> None:
         """From now on all is written to ``folder``, beginning with what has waited; None: nothing is."""
-        self.folder, self._opened = folder, True
+        self.folder, self.opened = folder, True
         for update in self._unwritten:
             self._write(update)
         self._unwritten = []
+
+    def take_up(self, folder: RunFolder | None) -> None:
+        """Goes on where another controller of the run has ended."""
+        self.folder, self.opened = folder, True
+        if folder is not None:
+            self.written.recall(folder.path)
+            newest = [event for event in folder.events() if event.get("event") == "generation"]
+            self.generation = newest[-1] if newest else None
+
+    def heard(self, update: Update) -> None:
+        """What a worker says, which it may have said before, or another in its place."""
+        update = self.written.new(update)
+        if update.events or update.lines or update.ledger:
+            self.note(update)
 
     def note(self, update: Update) -> None:
         """Something happened: to be written and told."""
@@ -76,7 +94,7 @@ class Chronicle:
         if self.trouble is not None:
             return
         if self.folder is None:
-            if not self._opened:
+            if not self.opened:
                 self._unwritten.append(update)
             return
         try:
@@ -87,6 +105,12 @@ class Chronicle:
             self.trouble = trouble
 
     def _tell(self, update: Update) -> None:
-        self.last_step = max([self.last_step, *(line.get("step", 0) for line in update.lines)])
+        for said in update.events:
+            if said["event"] == "generation":
+                self.generation, self.stepped_at = said, None
+        for line in update.lines if self.stepped_at is None else ():
+            if line.get("kind") == "step" and line.get("generation") == (self.generation or {}).get("generation"):
+                self.stepped_at = line["time"]
+                break
         self._news.append(replace(update, ledger=[]))  # the driver has no use for it
         self._newsworthy.set()

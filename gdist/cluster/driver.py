@@ -16,26 +16,29 @@ from typing import Any
 
 from gdist.cluster.actors import CLOSE_S, Actors
 from gdist.cluster.asked import asked_resources
-from gdist.cluster.course import PREPARE_S
 from gdist.cluster.names import new_run_id
 from gdist.cluster.placement import share
 from gdist.cluster.scratch import remove_abandoned
 from gdist.cluster.session import Session, open_session
 from gdist.errors import DeadlineExceeded, GdistError, RunFailed
+from gdist.membership.hiring import PREPARE_S
 from gdist.records import Interrupt, Order, Update, Watch, event
+from gdist.run.bounds import Bounds, Wanted, bounds
 from gdist.run.checkpoint import list_checkpoints
 from gdist.run.folder import RunFolder
 from gdist.run.store import is_url
 from gdist.worker.local import failure
 
 POLL_S = 0.1
-SILENCE_S = 30.0  # of a controller that is alive
+SILENCE_S = 60.0  # of a controller; Ray starts one that has died again within seconds
+AGAIN_S = 0.1
+REMEMBERED = 4096  # events and lines
 
 
 def train_on_ray(
-    order: Order, *, workers: int | None, address: str | None, watch: Watch, interrupt: Interrupt, verbose: bool = False
+    order: Order, *, workers: Wanted | Bounds | None, address: str | None, watch: Watch, interrupt: Interrupt, verbose: bool = False
 ) -> dict[str, Any]:
-    """Trains ``order`` on Ray actors. ``workers``: None for the default; ``address``: of a cluster (RAY_ADDRESS counts too);
+    """Trains ``order`` on Ray actors. ``workers``: how many, or bounds; None for the default; ``address``: of a cluster (RAY_ADDRESS counts too);
     None for a Ray of its own on this machine. Returns the contents of ``result.json``; raises GdistError."""
     order = _absolute(order)
     _refuse_taken_name(order)
@@ -47,14 +50,34 @@ def train_on_ray(
         if interrupt.stop.is_set() or interrupt.now.is_set():
             return _stopped(interrupt)
         total = session.ray.cluster_resources()
+        wanted = workers if workers is None or isinstance(workers, Bounds) else bounds(workers)
         each = share(
-            workers=workers, cpus=cpus, gpus=gpus, total_cpus=total.get("CPU", 0.0), total_gpus=total.get("GPU", 0.0),
+            workers=wanted.least if wanted else None, cpus=cpus, gpus=gpus, total_cpus=total.get("CPU", 0.0), total_gpus=total.get("GPU", 0.0),
             shared=not session.embedded,
         )  # fmt: skip
         run_id = new_run_id(order.name or Path(order.job_file or "job").stem)
-        return _Follower(session, Actors(session, order, each, run_id=run_id), watch, interrupt).to_the_end()
+        wanted = wanted or Bounds(each.workers, each.workers)
+        actors = Actors(session, order, each, bounds=wanted, run_id=run_id)
+        return _Follower(session, actors, watch, interrupt).to_the_end()
     finally:
         session.close()
+
+
+class Seen:
+    """What the watcher was told already: a controller that takes a run up tells the last of it again."""
+
+    def __init__(self) -> None:
+        self._times: dict[float, None] = {}
+
+    def new(self, update: Update) -> Update | None:
+        """None: nothing of it is new."""
+        events = [each for each in update.events if each["time"] not in self._times]
+        lines = [each for each in update.lines if each["time"] not in self._times]
+        for each in (*events, *lines):
+            self._times[each["time"]] = None
+        while len(self._times) > REMEMBERED:
+            del self._times[next(iter(self._times))]
+        return replace(update, events=events, lines=lines) if events or lines or update.output else None
 
 
 class _Follower:
@@ -67,6 +90,7 @@ class _Follower:
         self._interrupt = interrupt
         self._run_dir: str | None = None
         self._error: GdistError | None = None
+        self._seen = Seen()
 
     def to_the_end(self) -> dict[str, Any]:
         try:
@@ -84,33 +108,40 @@ class _Follower:
                 self._write_result()
 
     def _follow(self) -> dict[str, Any]:
-        ray, interrupt, controller, lives = self._ray, self._interrupt, self._actors.controller, self._actors.lives
+        ray, interrupt, controller = self._ray, self._interrupt, self._actors.controller
         after, heard, asked = 0, time.monotonic(), False
         news = controller.follow.remote(after)
         while True:
-            ready, _ = ray.wait([news, *lives], timeout=POLL_S)
+            ready, _ = ray.wait([news], timeout=POLL_S)
             if interrupt.now.is_set():
                 return self._abandon()
             if interrupt.stop.is_set() and not asked:
                 controller.ask.remote("stop", interrupt.reason)
                 asked = True
-            for reference in ready:
-                if reference in lives:
-                    self._tell_of_death(reference, lives.pop(reference))
-            if news in ready:
-                updates, after, outcome = self._get(news)
-                heard = time.monotonic()
-                for update in updates:
-                    begun = [e["run_dir"] for e in update.events if e["event"] == "started"]  # others only read a run
-                    self._run_dir = begun[0] if begun else self._run_dir
-                    self._watch(update)
-                if outcome is not None:
-                    if outcome.error is not None:
-                        raise outcome.error
-                    return dict(outcome.result)
+            if ready:
+                answer = self._get(news)
+                if answer is None:  # Ray starts another controller, which takes the run up
+                    asked = False
+                    time.sleep(AGAIN_S)
+                else:
+                    updates, after, outcome = answer
+                    heard = time.monotonic()
+                    self._tell(updates)
+                    if outcome is not None:
+                        if outcome.error is not None:
+                            raise outcome.error
+                        return dict(outcome.result)
                 news = controller.follow.remote(after)
-            elif time.monotonic() - heard > SILENCE_S:
+            if time.monotonic() - heard > SILENCE_S:
                 raise DeadlineExceeded(f"the run's controller has not answered for {SILENCE_S:.0f} s")
+
+    def _tell(self, updates: list[Update]) -> None:
+        for update in updates:
+            begun = [e["run_dir"] for e in update.events if e["event"] == "started"]  # others only read a run
+            self._run_dir = begun[0] if begun else self._run_dir
+            new = self._seen.new(update)
+            if new is not None:
+                self._watch(new)
 
     def _wait_for_room(self, group: Any) -> bool:
         """Whether the room is there, within a second; tells the controller that somebody waits. Raises InterruptedError."""
@@ -124,10 +155,13 @@ class _Follower:
         return True
 
     def _get(self, reference: Any) -> Any:
-        from ray.exceptions import RayError
+        """What the controller answered; None: it is away for a moment."""
+        from ray.exceptions import ActorUnavailableError, RayError
 
         try:
             return self._ray.get(reference, timeout=CLOSE_S)
+        except ActorUnavailableError:
+            return None
         except RayError as error:
             text = str(error).strip()
             told = (
@@ -138,16 +172,6 @@ class _Follower:
                 note=f"{type(error).__name__}: {told}"[-1500:],
                 help="go on from the last checkpoint: gdist resume RUN",
             ) from error
-
-    def _tell_of_death(self, reference: Any, slot: int) -> None:
-        """Ray's word for it; who watches the process knows more, and says it sooner."""
-        from ray.exceptions import RayError
-
-        try:
-            self._ray.get(reference, timeout=CLOSE_S)
-        except RayError as error:
-            lost = RunFailed(f"worker {slot} could not live", note=f"{type(error).__name__}: {error}"[:2000])
-            self._actors.controller.could_not_live.remote(slot, lost)
 
     def _abandon(self) -> dict[str, Any]:
         """Twice Ctrl-C: nothing is waited for."""

@@ -21,5 +21,6 @@ def worker_name(run_id: str, slot: int, incarnation: int) -> str:
     return f"{run_id}/worker-{slot}.{incarnation}"
 
 
-def agent_name(run_id: str, node_id: str) -> str:
-    return f"{run_id}/agent-{node_id[:12]}"
+def agent_name(run_id: str, node_id: str, count: int) -> str:
+    """``count``: of the agents that the node has had."""
+    return f"{run_id}/agent-{node_id[:12]}.{count}"

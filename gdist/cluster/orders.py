@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
+from typing import Any
 
 from gdist.records import Membership, Wish
 
 
 @dataclass(frozen=True)
 class Join:
-    """To a worker: enter this generation and train."""
+    """To a worker that is not stepping: enter this generation and train. One that still forms an earlier one gives that up."""
+
+    membership: Membership
+
+
+@dataclass(frozen=True)
+class Change:
+    """To a worker that is stepping: leave at the boundary at which all of its generation know this next one, and enter it, or,
+    with rank -1, wait."""
 
     membership: Membership
 
@@ -24,7 +34,10 @@ class WishFor:
 
 @dataclass(frozen=True)
 class SaveNow:
-    """To a worker whose training has ended: write a checkpoint of the last good step."""
+    """To a worker whose training has ended: write a checkpoint of the last good step. ``blame``: micro-batches (step, first, one
+    past the last) whose samples it is to name."""
+
+    blame: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,20 +57,46 @@ class WatchWorker:
 
 @dataclass(frozen=True)
 class Kill:
-    """To an agent: SIGKILL to these workers (slots) that it watches."""
+    """To an agent: SIGKILL to these workers (slot, incarnation) that it watches."""
 
-    slots: tuple[int, ...]
+    workers: tuple[tuple[int, int], ...]
 
 
-Order = Join | WishFor | SaveNow | Exit | WatchWorker | Kill
+Order = Join | Change | WishFor | SaveNow | Exit | WatchWorker | Kill
+
+
+@dataclass(kw_only=True)
+class Standing:
+    """Where a worker stands, as it says with each pull, so that a controller that was restarted can take the run up.
+    ``state``: preparing, ready, training, broken, returned, left or failed; the rest as in ``gdist.membership.events``."""
+
+    state: str = "preparing"
+    generation: int = 0
+    step: int | None = None
+    workers: tuple[tuple[int, int], ...] = ()
+    hello: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    started: dict[str, Any] = field(default_factory=dict)  # pid, start_time, host, node
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """To a pull. ``controller``: which of the run's controllers answers; ``written_step``: the last step whose metric line is in
+    the run's folder."""
+
+    orders: list[tuple[int, Order]]
+    controller: int
+    written_step: int = 0
 
 
 class Mailbox:
-    """Orders that wait for a member to pull them. What was not acknowledged (``after``) is handed out again."""
+    """Orders that wait for a member to pull them. What was not acknowledged (``after``) is handed out again. Numbers begin at
+    the time, so that those of a restarted controller come after its predecessor's."""
 
     def __init__(self) -> None:
         self._orders: list[tuple[int, Order]] = []
-        self._count = 0
+        self._count = time.time_ns()
 
     def put(self, order: Order) -> None:
         self._count += 1

@@ -65,6 +65,32 @@ def release(name: str) -> None:
         remove_placement_group(get_placement_group(name))
 
 
+def alive_nodes() -> list[str]:
+    """Ray's ids of the nodes that are there and not about to go."""
+    import ray
+
+    nodes: Any = ray.nodes
+    going = draining_nodes()
+    return [str(node["NodeID"]) for node in nodes() if node["Alive"] and node["NodeID"] not in going]
+
+
+def draining_nodes() -> list[str]:
+    """Nodes that Ray itself drains: a spot instance's notice, its autoscaler, ``ray drain-node``."""
+    from ray._private.state import state
+
+    known: Any = state
+    return [str(node) for node in known.get_draining_nodes()]
+
+
+def own_group(name: str, *, cpus: float, gpus: float, avoid: tuple[str, ...] = ()) -> Any:
+    """A placement group for one worker, pending until there is room; not on the nodes of ``avoid``."""
+    from ray.util.placement_group import placement_group
+
+    selector = [{"ray.io/node-id": f"!in({','.join(avoid)})"}] if avoid else None
+    bundle = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
+    return placement_group([bundle], strategy="PACK", name=name, lifetime="detached", bundle_label_selector=selector)
+
+
 def reserve(ray: Any, share: Share, *, name: str, say: Callable[[str], None], wait: Callable[[Any], bool]) -> Any:
     """A placement group with room for every worker, all or none, so that two runs never hold half of what each needs.
 

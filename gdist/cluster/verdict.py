@@ -12,14 +12,14 @@ SHOWN_LINES = 5
 
 def worker_lost(slot: int, facts: dict[str, Any]) -> WorkerLost:
     """``facts``: an agent's report (pid, host, cause, phase, step, seconds_ago, last_lines)."""
-    notes = []
+    notes = [facts["note"]] if facts.get("note") else []
     if facts.get("phase"):
         notes.append(f"last seen in {facts['phase']} at step {facts['step']}, {facts['seconds_ago']:.1f} s before")
     if facts.get("last_lines"):
         notes.append("its last lines:\n" + "\n".join(f"    {line}" for line in _last_words(facts["last_lines"])))
     return WorkerLost(
         f"worker {slot} was lost: {facts['cause']}",
-        where=f"pid {facts['pid']} on {facts['host']}",
+        where=f"pid {facts['pid']} on {facts['host']}" if facts.get("pid") else facts.get("host"),
         note="; ".join(notes) or None,
         help="go on from the last good step: gdist resume RUN",
     )

@@ -1,4 +1,4 @@
-"""The watch over a node's workers: their deaths, at once and with the cause as far as known, and what they print.
+"""The watch over a node's workers: their deaths, at once and with the cause as far as known; who is stuck; what they print.
 
 The node agent keeps it. Until an agent is there (its start takes processor time that the workers need for theirs) the
 controller keeps it for the workers of its own node, and then hands it over.
@@ -18,13 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from gdist.cluster import death
+from gdist.cluster.hiring import page_path
 from gdist.cluster.orders import WatchWorker
 from gdist.cluster.output import OutputReader, pipe_path
+from gdist.cluster.stuck import Clock, Look
 from gdist.worker.page import read_page
 
 STATUS_TRIES, STATUS_EVERY_S = 10, 0.01  # the kernel knows the exit status once the parent has collected it
 
+Worker = tuple[int, int]  # slot, incarnation
 Printed = Callable[[int, int, list[str]], None]
+Hung = Callable[[int, int, dict[str, Any]], None]
 Died = Callable[[int, int, dict[str, Any]], Coroutine[Any, Any, None]]
 
 
@@ -36,22 +40,32 @@ class Watched:
     pidfd: int | None
     output: OutputReader
     oom_before: int | None
+    look: Look
+    hung: bool = False  # it was said, and it was killed
 
 
 class Vigil:
-    """``printed(slot, incarnation, lines)`` and ``died(slot, incarnation, facts)`` are called on the running event loop."""
+    """``printed(slot, incarnation, lines)``, ``hung(slot, incarnation, facts)`` and ``died(...)`` are called on the running event
+    loop. A worker that is stuck is killed here and now, then told of: the others wait for its end."""
 
-    def __init__(self, scratch: Path, *, printed: Printed, died: Died) -> None:
-        self.workers: dict[int, Watched] = {}
+    def __init__(self, scratch: Path, *, printed: Printed, hung: Hung, died: Died) -> None:
+        self.workers: dict[Worker, Watched] = {}
+        self._hung = hung
+        self._clock = Clock()
         self._scratch = scratch
         self._printed = printed
         self._died = died
         self._reports: set[asyncio.Task[None]] = set()
 
     def watch(self, order: WatchWorker) -> None:
+        """Idempotent."""
+        worker = (order.slot, order.incarnation)
+        if worker in self.workers:
+            return
         output = OutputReader(pipe_path(self._scratch, order.slot, order.incarnation))
         pidfd = death.open_process(order.pid, order.started)
-        watched = self.workers[order.slot] = Watched(order, pidfd, output, death.oom_kills())
+        look = Look(order.pid, page_path(self._scratch, *worker))
+        watched = self.workers[worker] = Watched(order, pidfd, output, death.oom_kills(), look)
         if pidfd is None:
             self._saw_death(watched)
         else:
@@ -63,8 +77,20 @@ class Vigil:
             watched.output.read()
             self._pass_on(watched, watched.output.take())
 
-    def kill(self, slot: int) -> None:
-        watched = self.workers.get(slot)
+    def look(self) -> None:
+        """Ten times a second (``stuck.LOOK_EVERY_S``): who is stuck is named and killed."""
+        now = self._clock.look()
+        for worker, watched in list(self.workers.items()):
+            if watched.hung or watched.pidfd is None:
+                continue
+            facts = watched.look.stuck(self._clock, now)
+            if facts is not None:
+                watched.hung = True
+                self.kill(worker)
+                self._hung(*worker, {"host": socket.gethostname(), **facts})
+
+    def kill(self, worker: Worker) -> None:
+        watched = self.workers.get(worker)
         if watched is not None and watched.pidfd is not None:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(watched.pidfd, signal.SIGKILL)
@@ -90,12 +116,12 @@ class Vigil:
             if status is not None:
                 break
             await asyncio.sleep(STATUS_EVERY_S)
-        if self.workers.pop(order.slot, None) is None:
+        if self.workers.pop((order.slot, order.incarnation), None) is None:
             return  # handed over meanwhile
         self._forget(watched)
         self._pass_on(watched, watched.output.close())
         last = list(watched.output.last)
-        place = read_page(self._scratch / f"worker-{order.slot}")
+        place = read_page(watched.look.page)
         facts = {
             "pid": order.pid,
             "host": socket.gethostname(),
@@ -103,6 +129,7 @@ class Vigil:
             "last_lines": last,
             "phase": place.phase if place else None,
             "step": place.step if place else None,
+            "place": (place.step, place.first, place.last) if place and place.first >= 0 else None,
             "seconds_ago": time.monotonic() - place.time if place else None,
         }
         await self._died(order.slot, order.incarnation, facts)

@@ -1,0 +1,38 @@
+"""A controller that Ray has started again finds its run: the folder, the workers that there were, and how far it was written."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gdist.errors import GdistError
+from gdist.run.folder import RunFolder
+
+if TYPE_CHECKING:
+    from gdist.cluster.chronicle import Chronicle
+    from gdist.cluster.leading import Leading
+    from gdist.cluster.staff import Staff
+
+HELD_S = 5.0  # for the lock of the dead one to be let go
+
+
+def take_up(noted: dict[str, Any], leading: Leading, staff: Staff, chronicle: Chronicle) -> bool:
+    """``noted``: memo.py. What the workers are about, they say themselves. False where the run cannot be taken up."""
+    begun = time.monotonic()
+    if noted["opened"]:
+        folder = RunFolder(Path(noted["run_dir"])) if noted["run_dir"] else None
+        while folder is not None:
+            try:
+                folder.hold()
+                break
+            except GdistError:
+                if time.monotonic() - begun > HELD_S:
+                    return False
+                time.sleep(0.05)
+        chronicle.take_up(folder)
+    for slot, incarnation in noted["workers"]:
+        if not staff.find((slot, incarnation)):
+            staff.lost_meanwhile.add((slot, incarnation))
+    leading.take_up(noted)
+    return True

@@ -1,0 +1,86 @@
+"""What of a run is in its folder already: workers say again what they do not know to be written, and it must not stand there twice.
+
+A metric line is told from an earlier one by its kind and step; one of a higher generation counts anew (the run went back to a
+checkpoint). Events of workers are told apart by their name and step, or whatever else tells two of that name apart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gdist.records import Update
+
+TAIL_BYTES = 8 << 20  # of each file, looked at when a run is taken up: workers keep far less than that
+_TELLING = ("step", "generation", "name", "text", "error", "reason")
+
+
+class Written:
+    """``step``: the last step of which the metric line is written."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self._lines: dict[str, tuple[int, int]] = {}  # kind -> step and generation of the last
+        self._events: set[tuple[Any, ...]] = set()
+
+    def recall(self, folder: Path) -> None:
+        """Learns what is in the files of ``folder``."""
+        for line in _tail(folder / "metrics.jsonl"):
+            self._is_new_line(line)
+        for event in _tail(folder / "events.jsonl"):
+            self._is_new_event(event)
+
+    def new(self, update: Update) -> Update:
+        """What of a worker's ``update`` is not written yet; from now on it counts as written. Ledger lines say themselves
+        that they are repeated."""
+        events = [event for event in update.events if self._is_new_event(event)]
+        return replace(update, events=events, lines=[line for line in update.lines if self._is_new_line(line)])
+
+    def _is_new_line(self, line: dict[str, Any]) -> bool:
+        kind, step, generation = line.get("kind"), line.get("step"), int(line.get("generation") or 0)
+        if not isinstance(kind, str) or not isinstance(step, int):
+            return True
+        last = self._lines.get(kind)
+        if last is not None and step <= last[0] and generation <= last[1]:
+            return False
+        if last is not None and step <= last[0]:  # the run went back: what happens at those steps happens anew
+            self._events = {key for key in self._events if not isinstance(key[1], int) or key[1] < step}
+        self._lines[kind] = step, generation
+        if kind == "step":
+            self.step = step
+        return True
+
+    def _is_new_event(self, event: dict[str, Any]) -> bool:
+        key = (event.get("event"), *(event.get(field) if _plain(event.get(field)) else None for field in _TELLING))
+        if event.get("event") == "generation":
+            key = ("generation", None, event.get("generation"))
+        if key in self._events:
+            return False
+        self._events.add(key)
+        return True
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, int | str | float)
+
+
+def _tail(path: Path) -> list[dict[str, Any]]:
+    try:
+        with open(path, "rb") as file:
+            begin = max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES)
+            file.seek(begin)
+            lines = file.read().split(b"\n")
+    except OSError:
+        return []
+    found = []
+    for line in lines[1:] if begin else lines:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
