@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +74,18 @@ def test_a_worker_that_wakes_up_in_an_older_generation_is_refused(carrier: str, 
         told_to_form(workers, carrier, 3)
         assert [each.answer() for each in workers] == [2.0, 2.0]
         assert zombie.answer()[0] == "PeerLost"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_a_thousand_generations_under_torchrun_leave_nothing_behind(carrier: str, tmp_path: Path) -> None:
+    shared = set(Path("/dev/shm").iterdir())
+    words = ["--nproc-per-node", "2", "-m", "tests.worker.generations", "1000", carrier, str(tmp_path)]
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *words], check=True, timeout=300, cwd=Path(__file__).parents[2]
+    )
+    for rank in range(2):
+        warm, end = json.loads((tmp_path / f"{rank}.json").read_text())["seen"]
+        assert (end["descriptors"], end["threads"]) == (warm["descriptors"], warm["threads"])
+        assert end["kib"] - warm["kib"] < 4000
+    assert set(Path("/dev/shm").iterdir()) <= shared
