@@ -1,5 +1,5 @@
-"""The actors of one run as their driver makes and ends them: the first workers, the controller, and on a shared cluster the room
-for them.
+"""The actors of one run as their driver makes and ends them: the first workers, the controller, and on a shared cluster the
+room for them.
 
 All are detached (nothing of a run belongs to its driver's process) and made at once, so that the workers import torch, load
 the job and open the data while the rest comes up.

@@ -1,5 +1,5 @@
-"""The node agents of a run, as its controller knows them: made when they disturb nobody, replaced when they die, sent home at the
-end."""
+"""The node agents of a run, as its controller knows them: made when they disturb nobody, replaced when they die, sent home
+at the end."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The controller: a small actor that leads a run. It decides nothing itself (gdist/membership), computes nothing, imports no torch.
+"""The controller: a small actor that leads a run. It decides nothing itself (gdist/membership), computes nothing, and imports
+no torch.
 
 Workers and agents pull their orders from it and report to it; the driver follows it for news. It writes the run folder: events,
-metrics, control and result. Everything runs on one event loop, so there are no locks. Should it die, Ray starts it again, and it
-takes the run up where it stands (taking_up.py); the workers go on meanwhile.
+metrics, control and result. Everything runs on one event loop, so there are no locks. Should it die, Ray starts it again, and
+it takes the run up where it stands (taking_up.py); the workers go on meanwhile.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Controller:
         if self._unclaimed is not None:
             self._unclaimed.cancel()
             self._begin()
-        elif self._noted is None or self._noted["over"] or not take_up(self._noted, self._leading, self._staff, self._chronicle):
+        elif not self._takes_up():
             return self._end_process()  # nothing had begun, or all was over
         self._driver.begin()
         while not self._closed.is_set():
@@ -206,6 +207,10 @@ class Controller:
         self._patrol.agents.say_goodbye(who)
 
     # -- inside --
+
+    def _takes_up(self) -> bool:
+        noted = self._noted
+        return noted is not None and not noted["over"] and take_up(noted, self._leading, self._staff, self._chronicle)
 
     def _begin(self) -> None:
         """What comes before all else that is heard, whoever is heard first."""

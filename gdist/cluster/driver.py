@@ -36,10 +36,17 @@ REMEMBERED = 4096  # events and lines
 
 
 def train_on_ray(
-    order: Order, *, workers: Wanted | Bounds | None, address: str | None, watch: Watch, interrupt: Interrupt, verbose: bool = False
+    order: Order,
+    *,
+    workers: Wanted | Bounds | None,
+    address: str | None,
+    watch: Watch,
+    interrupt: Interrupt,
+    verbose: bool = False,
 ) -> dict[str, Any]:
-    """Trains ``order`` on Ray actors. ``workers``: how many, or bounds; None for the default; ``address``: of a cluster (RAY_ADDRESS counts too);
-    None for a Ray of its own on this machine. Returns the contents of ``result.json``; raises GdistError."""
+    """Trains ``order`` on Ray actors. ``workers``: how many, or bounds; None for the default; ``address``: of a cluster
+    (RAY_ADDRESS counts too); None for a Ray of its own on this machine. Returns the contents of ``result.json``; raises
+    GdistError."""
     order = _absolute(order)
     _refuse_taken_name(order)
     asked = asked_resources(order)
@@ -52,8 +59,8 @@ def train_on_ray(
         total = session.ray.cluster_resources()
         wanted = workers if workers is None or isinstance(workers, Bounds) else bounds(workers)
         each = share(
-            workers=wanted.least if wanted else None, cpus=cpus, gpus=gpus, total_cpus=total.get("CPU", 0.0), total_gpus=total.get("GPU", 0.0),
-            shared=not session.embedded,
+            workers=wanted.least if wanted else None, cpus=cpus, gpus=gpus,
+            total_cpus=total.get("CPU", 0.0), total_gpus=total.get("GPU", 0.0), shared=not session.embedded,
         )  # fmt: skip
         run_id = new_run_id(order.name or Path(order.job_file or "job").stem)
         wanted = wanted or Bounds(each.workers, each.workers)

@@ -33,7 +33,8 @@ class Leading:
     """``post`` puts an order into somebody's mailbox, ``kill`` ends a worker's process by whoever watches it."""
 
     def __init__(
-        self, charge: Charge, machine: Machine, *, chronicle: Chronicle, staff: Staff, post: Post, kill: Callable[[Worker], None]
+        self, charge: Charge, machine: Machine, *, chronicle: Chronicle, staff: Staff, post: Post,
+        kill: Callable[[Worker], None],
     ) -> None:  # fmt: skip
         self.machine = machine
         self.outcome: Outcome | None = None
@@ -84,6 +85,7 @@ class Leading:
     def take_up(self, noted: dict[str, Any]) -> None:
         """Another controller has led until now; ``noted`` by it."""
         self._in_force = noted["in_force"]
+        self.given_up = {(slot, incarnation) for slot, incarnation in noted["given_up"]}
         self.say("controller", workers=sorted({slot for slot, _ in noted["workers"]}), seconds=time.time() - noted["at"])
 
     def lost(self, worker: Worker, facts: dict[str, Any], *, node: str | None) -> None:
@@ -119,7 +121,14 @@ class Leading:
         if worker not in self._gone:
             seat = self.machine.seats.get(worker[0])
             host = seat.hello.get("host") if seat is not None else None
-            facts: dict[str, Any] = {"pid": None, "host": host, "cause": error.what, "note": error.note, "last_lines": [], "phase": None}
+            facts: dict[str, Any] = {
+                "pid": None,
+                "host": host,
+                "cause": error.what,
+                "note": error.note,
+                "last_lines": [],
+                "phase": None,
+            }
             self.lost(worker, facts, node=None)
 
     def note_down(self) -> None:
@@ -137,6 +146,7 @@ class Leading:
                 "at": time.time(),
                 "least": self.least,
                 "most": self.most,
+                "given_up": sorted(self.given_up),
                 "over": self.outcome is not None,
             },
         )
@@ -166,6 +176,7 @@ class Leading:
             self.say(instruction.name, **instruction.fields)
         elif isinstance(instruction, Dismiss):
             self.dismiss((instruction.slot, instruction.incarnation))
+            self.note_down()
         elif isinstance(instruction, Kill):
             worker = (instruction.slot, instruction.incarnation)
             self.why_killed[worker] = instruction.reason

@@ -1,7 +1,7 @@
 """The node agent: one small process a node (no CPU reserved, no torch) that sees at once what Ray sees late or never.
 
 It keeps the watch over the run's workers on its node (vigil.py) and kills by pid when it is ordered to: ``ray.kill`` is a wish,
-not a death (trap T10), and a stopped process does not hear it. When the run ends it sees to it that no worker is left, and goes last.
+not a death, and a stopped process does not hear it. When the run ends it sees to it that no worker is left, and goes last.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class NodeAgent:
                 await asyncio.sleep(AGAIN_S)
 
     async def _pass_output_on(self) -> None:
-        """Ten times a second: a worker that prints much is not held up, and nobody is woken for a line. So are the stuck found."""
+        """Ten times a second: a worker that prints much is not held up, and nobody is woken for a line."""
         while True:
             self._vigil.read_output()
             self._vigil.look()

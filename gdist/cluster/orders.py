@@ -34,8 +34,8 @@ class WishFor:
 
 @dataclass(frozen=True)
 class SaveNow:
-    """To a worker whose training has ended: write a checkpoint of the last good step. ``blame``: micro-batches (step, first, one
-    past the last) whose samples it is to name."""
+    """To a worker whose training has ended: write a checkpoint of the last good step. ``blame``: micro-batches (step, first,
+    one past the last) whose samples it is to name."""
 
     blame: tuple[int, int, int] | None = None
 
@@ -82,8 +82,8 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """To a pull. ``controller``: which of the run's controllers answers; ``written_step``: the last step whose metric line is in
-    the run's folder."""
+    """To a pull. ``controller``: which of the run's controllers answers; ``written_step``: the last step whose metric line is
+    in the run's folder."""
 
     orders: list[tuple[int, Order]]
     controller: int

@@ -44,10 +44,10 @@ class Reached:
         self._call("ask", wish, reason)
 
     def describe(self) -> dict[str, Any]:
-        """How the run stands, as JSON: ``generation`` (0: none yet), ``phase``, ``waiting`` (for what, as words; None), ``least``,
-        ``most``, ``workers``: [{worker (slot), incarnation, host, address, node, pid, member (bool), state}], ``last``: the
-        newest ``generation`` event (None: there was none), ``stepped_at`` (wall clock of the first step in it; None: not
-        yet)."""
+        """How the run stands, as JSON: ``generation`` (0: none yet), ``phase``, ``waiting`` (for what, as words; None),
+        ``least``, ``most``, ``step``, ``workers``: [{worker (slot), incarnation, state, member (bool), host, address, node,
+        pid}], ``last``: the newest ``generation`` event (None: there was none), ``stepped_at`` (wall clock of the first step
+        in it; None: not yet)."""
         described: dict[str, Any] = self._call("describe")
         return described
 
@@ -78,7 +78,8 @@ class Reached:
 
 @contextmanager
 def reach(run_dir: str | Path, *, verbose: bool = False) -> Iterator[Reached]:
-    """Connects to the Ray cluster on which the run in ``run_dir`` trains. Raises RunNotFound if it does not train now, on Ray."""
+    """Connects to the Ray cluster on which the run in ``run_dir`` trains. Raises RunNotFound if it does not train there
+    now."""
     from gdist.cluster.attach import AttachedRay
 
     folder = RunFolder(Path(run_dir))

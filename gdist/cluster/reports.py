@@ -30,7 +30,8 @@ def event_of(slot: int, incarnation: int, kind: str, content: dict[str, Any]) ->
         return ev.Broken(*who, generation, step)
     if kind == "returned":
         return ev.Returned(*who, generation, step, content["result"])
-    assert kind == "failed" and error is not None, f"a worker reports what nobody knows: {kind}"
+    assert kind == "failed", f"a worker reports what nobody knows: {kind}"
+    assert error is not None, "a failure has its error"
     return ev.Failed(*who, generation, step, error)
 
 

@@ -1,4 +1,4 @@
-"""The workers of a run as Ray knows them: hired one by one as there is room, called to life, given up, and their room given back.
+"""The workers of a run as Ray knows them: hired one by one as there is room, called to life, given up, their room given back.
 
 On a shared cluster the first ones have a placement group together. A later one takes the place of a dead one in it, or else has
 a group of its own, so that room that is not there keeps nobody else waiting; one such group is pending at a time.

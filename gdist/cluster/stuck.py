@@ -11,7 +11,7 @@ from typing import Any
 from gdist.worker.page import read_page
 
 LOOK_EVERY_S = 0.1
-STOPPED_LOOKS = 15  # in a row, of a process in state T: a debugger or a job control signal that is taken back costs nobody a worker
+STOPPED_LOOKS = 15  # in a row, of a process in state T: one that is let go on soon costs nobody a worker
 LATE_S = 0.3  # more than this after its time, and a look says that this machine (or who looks) was itself held up
 
 

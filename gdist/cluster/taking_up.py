@@ -1,4 +1,4 @@
-"""A controller that Ray has started again finds its run: the folder, the workers that there were, and how far it was written."""
+"""A controller that Ray has started again finds its run: the folder, the workers that there were, what is written already."""
 
 from __future__ import annotations
 

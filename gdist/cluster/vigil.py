@@ -45,8 +45,8 @@ class Watched:
 
 
 class Vigil:
-    """``printed(slot, incarnation, lines)``, ``hung(slot, incarnation, facts)`` and ``died(...)`` are called on the running event
-    loop. A worker that is stuck is killed here and now, then told of: the others wait for its end."""
+    """``printed(slot, incarnation, lines)``, ``hung(slot, incarnation, facts)`` and ``died(...)`` are called on the running
+    event loop. A worker that is stuck is killed here and now, then told of: the others wait for its end."""
 
     def __init__(self, scratch: Path, *, printed: Printed, hung: Hung, died: Died) -> None:
         self.workers: dict[Worker, Watched] = {}

@@ -163,7 +163,7 @@ class WorkerActor:
     def _fail(self, error: BaseException, *, step: int | None, generation: int = 0) -> None:
         broken = broken_device(error)
         if broken is not None:
-            print(broken, flush=True)  # its last words
+            os.write(1, f"{broken}\n".encode())  # its last words
             self._flush()
             os._exit(BROKEN_DEVICE)
         told = as_gdist(error).to_dict()

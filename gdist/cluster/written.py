@@ -1,4 +1,5 @@
-"""What of a run is in its folder already: workers say again what they do not know to be written, and it must not stand there twice.
+"""What of a run is in its folder already: workers say again what they do not know to be written, and nothing must stand
+there twice.
 
 A metric line is told from an earlier one by its kind and step; one of a higher generation counts anew (the run went back to a
 checkpoint). Events of workers are told apart by their name and step, or whatever else tells two of that name apart.
