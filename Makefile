@@ -26,6 +26,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/faults.py
+	$(BIN)/python benchmarks/chaos.py --faults 200
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "gdist needs Python 3.11 or newer: make PYTHON=python3.11")'

@@ -60,7 +60,7 @@ def _fault(name: str, random_: random.Random, number: signal.Signals, *, limit_s
         return found | {
             "gap_seconds": seconds,
             "steps_redone": redone(taken, since=at, victims=[victim]),
-            "resumed_after_seconds": end - at,
+            "gap_ends_after_seconds": end - at,
         }
 
 
