@@ -66,7 +66,7 @@ class Controller:
             charge, self._machine(), chronicle=self._chronicle, staff=self._staff, post=self._post, kill=self._kill
         )  # fmt: skip
         self._driver = DriverWatch(charge, lost=self._driver_lost)
-        self._begun = again
+        self._begun, self._again, self._no_run = False, again, False
         if again:
             bind_to_raylet()
             self._unclaimed = None
@@ -80,8 +80,8 @@ class Controller:
         """Keeps time until the run is over and everybody gone."""
         if self._unclaimed is not None:
             self._unclaimed.cancel()
-            self._begin()
-        elif not self._takes_up():
+        self._begin()
+        if self._no_run:
             return self._end_process()  # nothing had begun, or all was over
         self._driver.begin()
         while not self._closed.is_set():
@@ -97,11 +97,13 @@ class Controller:
 
     async def employ(self, handles: dict[int, Any]) -> None:
         """The first workers, made by the driver, by slot."""
+        self._begin()
         for slot, handle in handles.items():
             self._staff.adopt((slot, 0), handle)
 
     async def follow(self, after: int) -> tuple[list[Update], int, Outcome | None]:
         """News past number ``after``, the number of the last, and the outcome once there is one; waits for either a second."""
+        self._begin()
         self._driver.heard()
         news, last = await self._chronicle.news(after, wait_s=0 if self._leading.outcome else ANSWER_S)
         self._driver.heard()
@@ -109,6 +111,7 @@ class Controller:
 
     async def ask(self, wish: str, reason: str) -> None:
         """Passes a wish on to the workers."""
+        self._begin()
         self._leading.happened(ev.WishRaised(wish, reason))
 
     async def scale(self, least: int, most: int, reason: str) -> None:
@@ -173,10 +176,13 @@ class Controller:
         deadline = time.monotonic() + ANSWER_S
         while not (orders := mail.after(after)) and (left := deadline - time.monotonic()) > 0:
             await _wait(self._posted, left)
-        return Answer(orders=orders, controller=self._id, written_step=self._chronicle.written.step)
+        return Answer(
+            orders=orders, controller=(self._id, self._chronicle.written.gaps), written_step=self._chronicle.written.step
+        )
 
     async def tell(self, slot: int, incarnation: int, update: Update) -> None:
         """Events and lines of a worker, unless it was given up."""
+        self._begin()
         if self._leading.machine.employs(slot, incarnation):
             self._chronicle.heard(update)
             if self._chronicle.trouble is not None:
@@ -197,6 +203,7 @@ class Controller:
 
     async def died(self, slot: int, incarnation: int, facts: dict[str, Any]) -> None:
         """An agent has seen a worker's process end."""
+        self._begin()
         await self._died(slot, incarnation, facts)
 
     async def hung(self, slot: int, incarnation: int, facts: dict[str, Any]) -> None:
@@ -217,6 +224,9 @@ class Controller:
         if self._begun:
             return
         self._begun = True
+        if self._again:
+            self._no_run = not self._takes_up()
+            return
         for slot in range(self._charge.first):
             self._staff.expect((slot, 0))
         self._leading.happened(ev.Tick())

@@ -82,11 +82,12 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """To a pull. ``controller``: which of the run's controllers answers; ``written_step``: the last step whose metric line is
+    """To a pull. ``controller``: which of the run's controllers answers, and how often it has missed something: should either
+    change, what is not known to be written is said again; ``written_step``: the last step whose metric line is
     in the run's folder."""
 
     orders: list[tuple[int, Order]]
-    controller: int
+    controller: tuple[int, int]
     written_step: int = 0
 
 

@@ -20,10 +20,12 @@ _TELLING = ("step", "generation", "name", "text", "error", "reason")
 
 
 class Written:
-    """``step``: the last step of which the metric line is written."""
+    """``step``: the last step of which the metric line is written. ``gaps``: how often something came before its time, and was
+    turned away: what lies between was told to a controller that has died."""
 
     def __init__(self) -> None:
         self.step = 0
+        self.gaps = 0
         self._lines: dict[str, tuple[int, int]] = {}  # kind -> step and generation of the last
         self._events: set[tuple[Any, ...]] = set()
 
@@ -36,9 +38,16 @@ class Written:
 
     def new(self, update: Update) -> Update:
         """What of a worker's ``update`` is not written yet; from now on it counts as written. Ledger lines say themselves
-        that they are repeated."""
+        that they are repeated. Nothing of one that comes before its time."""
+        if self._is_early(update):
+            self.gaps += 1
+            return Update(worker=update.worker)
         events = [event for event in update.events if self._is_new_event(event)]
         return replace(update, events=events, lines=[line for line in update.lines if self._is_new_line(line)])
+
+    def _is_early(self, update: Update) -> bool:
+        first = next((line for line in update.lines if line.get("kind") == "step"), None)
+        return first is not None and "step" in self._lines and first["step"] > self.step + 1
 
     def _is_new_line(self, line: dict[str, Any]) -> bool:
         kind, step, generation = line.get("kind"), line.get("step"), int(line.get("generation") or 0)
