@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -74,6 +75,8 @@ class LocalStore:
         return found
 
     def make(self, folder: str, *, new: bool) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.root))
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / folder).mkdir(exist_ok=not new)
         try:

@@ -29,7 +29,7 @@ class Due:
         else:
             comes = step % (wanted.steps or (wanted.epochs or 1) * steps_per_epoch) == 0
         self._comes = self._comes or comes or now >= self._retry_at
-        return self._comes
+        return self._comes and (not self._failures or now >= self._retry_at)
 
     def saved(self) -> None:
         """One is under way."""
@@ -42,7 +42,7 @@ class Due:
         """Returns in how many seconds it is tried again."""
         now = time.monotonic()
         self._failing_since = now if not self._failures else self._failing_since
-        pause: float = min(_LATER_RETRIES_S, _FIRST_RETRY_S * 2**self._failures)
+        pause = min(_LATER_RETRIES_S, _FIRST_RETRY_S * 2.0 ** min(self._failures, 10))
         self._failures, self._retry_at = self._failures + 1, now + pause
         return pause
 

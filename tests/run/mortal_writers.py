@@ -1,5 +1,5 @@
 """Processes that write a checkpoint together, one of which is killed: at a named fault point, or by strace at its n-th system
-call of a kind, each in turn; or that call fails. Prints what was left, as a JSON list. torch is imported once, writers are forks.
+call of a kind, each in turn; or that call fails. Prints what was left, as JSON. torch is imported once, writers are forks.
 
 python mortal_writers.py points|calls|errors FOLDER
 """
