@@ -118,7 +118,8 @@ def look_for_room(s: State) -> None:
         return
     unplaced = [seat.slot for seat in s.seats.values() if seat.state == "hired" and s.now - seat.since >= UNPLACED_S]
     needed = s.phase in ("starting", "waiting") and unplaced
-    text = f"room for {' and '.join(f'worker {k}' for k in sorted(unplaced))}" if needed else ""
+    named = " and ".join(f"worker {slot}" for slot in sorted(unplaced))
+    text = f"room for {named}, and for {'its process' if len(unplaced) == 1 else 'their processes'} to start" if needed else ""
     if text and text != s.waiting:
         s.say("waiting", what=text)
     s.waiting = text
