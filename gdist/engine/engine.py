@@ -27,7 +27,7 @@ from gdist.engine.gradients import Gradients
 from gdist.engine.plan import Pass, Plan
 from gdist.engine.precision import Precision
 from gdist.engine.replica import Replica
-from gdist.engine.step import StepResult, Sums, train_step
+from gdist.engine.step import At, StepResult, Sums, nobody, train_step
 from gdist.engine.streams import Streams
 from gdist.engine.transaction import Transaction
 from gdist.engine.update import Update
@@ -81,6 +81,7 @@ class Engine:
         self.batches = Batches(
             load, transform=transform, seed=seed, device=device, several=len(parts) > 1, least_rows=plan.least_rows
         )
+        self.at: At = nobody
         self._precision = precision
         self._streams = Streams(seed, device)
         self._seed = seed
@@ -91,6 +92,7 @@ class Engine:
         self._transaction = Transaction(replica) if len(parts) > 1 else None
         self._runs: list[Callable[..., StepResult]] = []
         self._sums: list[Sums] = []
+        self._controls: list[Control] = []
 
     def join(self, collective: Collective, *, generation: int = 1) -> None:
         """Takes a place in a generation; raises JobError where it has more workers than micro-batches."""
@@ -111,6 +113,7 @@ class Engine:
             sums.close()
         self._sums = []
         self._runs = []
+        self._controls = []
         if self.collective is not None:
             self.collective.close()
             self.collective = None
@@ -127,6 +130,11 @@ class Engine:
                 take_back()
                 self._precision.load_state(scale)
             return result
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether a step that raised may have changed a part of the state and not the rest: an update was broken off."""
+        return self._transaction is None and any(control.decoded for control in self._controls)
 
     def spans(self, step: int, *, rank: int, size: int) -> list[Span]:
         """What worker ``rank`` of ``size`` loads in step ``step``, in its order: (epoch, first position, one past the last)."""
@@ -158,13 +166,15 @@ class Engine:
         control = Control(
             **place, micro_batches=self.plan.micro_batches, parameters=trained, generation=generation, plan=self._digest
         )
+        self._controls.append(control)
         if isinstance(part, GatherPart):
             gathered = GatherSums(part.like, collective, control=control.elements, merge=part.phase.merge)
 
             def gather(step: int, **told: Any) -> StepResult:
                 return gather_step(
                     step, phase=part.phase, module=self.replica.module, number=number, plan=self._unmerged, **place,
-                    load=self.batches.load, streams=self._streams, seed=self._seed, sums=gathered, control=control, **told,
+                    load=self.batches.load, streams=self._streams, seed=self._seed, sums=gathered, control=control, at=self.at,
+                    **told,
                 )  # fmt: skip
 
             return gather
@@ -178,7 +188,7 @@ class Engine:
             return train_step(
                 step, plan=self.plan, **place, load=self.batches.load, loss=part.phase.loss, streams=self._streams,
                 precision=self._precision, buffers=self._buffers, sums=sums, control=control, update=part.update,
-                phase=number, **told,
+                phase=number, at=self.at, **told,
             )  # fmt: skip
 
         return descend

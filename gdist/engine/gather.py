@@ -18,7 +18,7 @@ from gdist.engine.collective import Collective
 from gdist.engine.control import Control
 from gdist.engine.flat import Layout
 from gdist.engine.plan import Cut, Pass, Plan
-from gdist.engine.step import Clock, StepResult
+from gdist.engine.step import At, Clock, StepResult, nobody
 from gdist.engine.streams import Streams, mix
 from gdist.engine.tree import TreeSum
 from gdist.fault_points import fault_point
@@ -95,6 +95,7 @@ def gather_step(
     wishes: int = 0,
     weights_hash: int | None = None,
     next_generation: int = 0,
+    at: At = nobody,
 ) -> StepResult:
     """As ``train_step``, for a Gather phase; ``plan`` must not merge passes. The result has no loss (NaN); it is skipped, and
     nothing applied, where a sum is not finite."""
@@ -103,7 +104,10 @@ def gather_step(
     control.open(cut, phase=number, wishes=wishes, weights_hash=weights_hash, next_generation=next_generation)
     sums.open(cut.micro_batches)
     for share in plan.passes(cut, rank=rank, size=size):
+        last = share.first + share.count
+        at("data", step + 1, share.first, last)
         batch = load(cut, share)
+        at("compute", step + 1, share.first, last)
         clock.mark("data")
         control.read(share, stamp=batch.stamp, used=batch.rows, bad=batch.bad)
         if not batch.rows:  # all of them bad
@@ -116,12 +120,14 @@ def gather_step(
         sums.add(contribution, part=share.first)
         control.note(share, mean=sums.flat.new_zeros(()), weight=batch.rows, log={})
         clock.mark("forward")
+    at("reduce", step + 1, -1, -1)
     fault_point("before_reduce", phase=number)
     control.encode(sums.control, has_gradient=(), compute_s=clock.spent("forward"))
     totals = sums.reduce()
     report = control.decode(sums.control)
     clock.mark("reduce")
     fault_point("after_reduce", phase=number)
+    at("update", step + 1, -1, -1)
     finite = all(bool(torch.isfinite(total).all()) for total in totals.values())
     log = {name: float(value) for name, value in (phase.apply(totals) or {}).items()} if finite and report.weight else {}
     clock.mark("update")

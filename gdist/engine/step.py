@@ -27,6 +27,14 @@ from gdist.engine.update import Update, decide
 from gdist.fault_points import fault_point
 from gdist.task.task import Loss
 
+At = Callable[[str, int, int, int], None]
+"""Hears where the training thread is from now on: "data", "compute", "reduce" or "update"; the step, counted from 1; and the
+micro-batches of the pass, [first, last) (-1, -1: none)."""
+
+
+def nobody(where: str, step: int, first: int, last: int) -> None:
+    """Nobody wants to know."""
+
 
 class Sums(Protocol):
     """How gradients are summed over passes and workers: ``Gradients`` or ``ExactGradients``."""
@@ -87,6 +95,7 @@ def train_step(
     wishes: int = 0,
     weights_hash: int | None = None,
     next_generation: int = 0,
+    at: At = nobody,
 ) -> StepResult:
     """Step ``step``, as worker ``rank`` of ``size``. ``load(cut, share)`` gives the samples of one pass, a batch with
     its number of ``rows``. Raises PeerLost, ReplicasDiffer, or what the user's loss raises; then nothing
@@ -99,7 +108,10 @@ def train_step(
     sums.open(cut.micro_batches)
 
     for share in shares:
+        last = share.first + share.count
+        at("data", step + 1, share.first, last)
         batch = load(cut, share)
+        at("compute", step + 1, share.first, last)
         clock.mark("data")
         control.read(share, stamp=batch.stamp, used=batch.rows, bad=batch.bad)
         if not batch.rows:  # all of them bad
@@ -116,12 +128,14 @@ def train_step(
         control.note(share, mean=mean, weight=weight, log=log)
         clock.mark("backward")
 
+    at("reduce", step + 1, -1, -1)
     fault_point("before_reduce", phase=phase)
     control.encode(sums.storage.control, has_gradient=sums.has_gradient, compute_s=clock.spent("forward", "backward"))
     sums.reduce()
     report = control.decode(sums.storage.control)
     clock.mark("reduce")
     fault_point("after_reduce", phase=phase)
+    at("update", step + 1, -1, -1)
 
     verdict = decide(sums.storage.gradients, report, nominal=cut.rows, scale=precision.scale, clip_norm=update.clip_norm)
     buffers.rewind()

@@ -188,12 +188,12 @@ class Boundary:
 
     def _in_rounds(self, evaluation: Evaluation, what: str) -> tuple[int | None, dict[str, float] | None]:
         session, collective = self._session, self._session.collective
-        session.page.write("evaluation", session.progress.step)
         with blaming_user(what, worker=collective.rank, step=session.progress.step):
             next_generation = until_change(
                 evaluation.work(collective), collective, wanted=lambda: session.next_generation,
                 drains=lambda: session.wishes.wants("drain"), device=session.built.device,
             )  # fmt: skip
+            session.allowances.enter("boundary", session.progress.step)
             return (None, evaluation.combine(collective)) if next_generation is None else (next_generation, None)
 
     def _make_evaluation(self, feed: Feed | None) -> Evaluation | None:
@@ -203,6 +203,7 @@ class Boundary:
         return Evaluation(
             built.task, feed, metrics=built.job.metrics, groups=built.plan.micro_batches,
             precision=built.precision, seed=built.job.seed, device=built.device,
+            at=lambda name: self._session.allowances.enter(name, self._session.progress.step),
         )  # fmt: skip
 
     def _skipped(self, result: StepResult) -> None:

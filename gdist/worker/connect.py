@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 from gdist.engine.collective import Alone, Collective, Distributed, Sockets
 from gdist.fault_points import fault_point
@@ -27,10 +27,11 @@ def connect(
     fault_point("form_begin", generation=membership.generation)
     if membership.size == 1:
         return Alone()
-    peers = door.meet(
-        membership.doors, rank=membership.rank, generation=membership.generation, secret=membership.secret,
-        cancelled=cancelled, deadline_s=deadline_s,
-    )  # fmt: skip
+    with waiting or nullcontext():
+        peers = door.meet(
+            membership.doors, rank=membership.rank, generation=membership.generation, secret=membership.secret,
+            cancelled=cancelled, deadline_s=deadline_s,
+        )  # fmt: skip
     collective: Collective | None = None
     try:
         fault_point("form_connected", generation=membership.generation)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ Found = dict[str, Tensor]
 
 
 class Evaluation:
-    """``groups``: a number of the job; ``metrics``: names."""
+    """``groups``: a number of the job; ``metrics``: names. ``at`` hears where the training thread is: "data" or "evaluate"."""
 
     def __init__(
         self,
@@ -48,10 +48,12 @@ class Evaluation:
         precision: Precision,
         seed: int,
         device: torch.device,
+        at: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._task, self._feed, self._precision = task, feed, precision
         self._streams = Streams(seed, device)
         self._device = device
+        self._at = at
         rows = max(1, min(ROWS, -(-len(feed) // groups)))
         bounds = [*range(0, len(feed), rows), len(feed)]
         self._batches = list(itertools.pairwise(bounds))
@@ -110,7 +112,9 @@ class Evaluation:
             self._metrics.reset()
         for b in owned(len(self._batches), rank=group, size=self._groups):
             start, stop = self._batches[b]
+            self._at("data")
             batch = self._feed.take(0, start, stop)
+            self._at("evaluate")
             self._add(sums, "rows/bad", batch.bad)
             if batch.rows:
                 with self._feed.placing((0, start, stop)):

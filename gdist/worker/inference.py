@@ -5,6 +5,7 @@ All workers have the same weights and the same rows; each takes its share. The r
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ class Inference(Member):
         trained = self.trained
         from gdist.worker.handover import Weights, level
 
-        self._page.write("joining", 0)
+        self._allowances.enter("join")
         self.outbox.leads = membership.rank == 0
         self._collective = collective or self._connect(membership, cancelled)
         level(self._collective, Weights(trained.replica), device=trained.device)
@@ -64,7 +65,7 @@ class Inference(Member):
 
     def work(self) -> dict[str, Any]:
         """Evaluates or predicts; returns what the event ``finished`` says."""
-        self._page.write(self.order.purpose, 0)
+        self._allowances.enter(self.order.purpose, allowed=math.inf)
         reason, found = self._evaluate() if self.order.purpose == "evaluate" else self._predict()
         self.outbox.flush()
         run = RunFolder(Path(str(self.order.run_dir)))

@@ -35,6 +35,7 @@ from gdist.errors import RunFailed
 from gdist.fault_points import fault_context, fault_point
 from gdist.records import Changed, Membership, Order, Watch, Wishes
 from gdist.run.folder import RunFolder
+from gdist.worker.hang import Allowances
 from gdist.worker.outbox import Outbox
 from gdist.worker.page import Page
 
@@ -59,7 +60,7 @@ class Member:
         self.outbox = Outbox(send, slot=slot)
         self._wishes = wishes
         self._threads = threads
-        self._page = Page(Path(order.page_dir, f"worker-{slot}") if order.page_dir else None)
+        self._allowances = Allowances(Page(Path(order.page_dir, f"worker-{slot}") if order.page_dir else None))
         self._door: Door | None = None
         self._found: Found | None = None  # the data, as long as something is to be learned from it
         self._built: Built | None = None
@@ -74,7 +75,7 @@ class Member:
         ``door`` (host and port at which peers call, if it has one), ``job`` (name), ``micro_batches``, ``proof`` (proof.py).
 
         Raises JobError, DataError, UserCodeError."""
-        self._page.write("preparing", 0)
+        self._allowances.enter("prepare")
         fault_context(worker=self.slot)
         fault_point("prepare")
         from gdist.worker.machine import set_threads
@@ -89,7 +90,7 @@ class Member:
             from gdist.worker.door import Door
 
             self._door = Door(host)
-        self._page.write("prepared", 0)
+        self._allowances.enter("idle")
         return {
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -137,14 +138,17 @@ class Member:
         already; ``cancelled``: asked while peers are awaited, whether to give up (raises Superseded)."""
         begun = time.monotonic()
         self.leave()
-        self._page.write("joining", self.step)
+        self._allowances.begin()
+        self._allowances.enter("join", self.step)
         fault_context(generation=membership.generation)
         self.outbox.leads = self.outbox.leads and membership.rank == 0
-        collective = collective or self._connect(membership, cancelled)
         try:
+            collective = collective or self._connect(membership, cancelled)
             self._enter(membership, collective, begun)
         except BaseException:
-            collective.close()  # its peers are free at once
+            if collective is not None:
+                collective.close()  # its peers are free at once
+            self._allowances.enter("idle", self.step)
             raise
 
     def _enter(self, membership: Membership, collective: Collective, begun: float) -> None:
@@ -163,6 +167,7 @@ class Member:
         fault_point("handover")
         level(collective, session.state, source=membership.source, device=built.device)
         fault_point("level")
+        built.engine.at = self._allowances.enter
         built.engine.join(collective, generation=membership.generation)
         session.generation = membership.generation
         if membership.rank == 0:
@@ -190,7 +195,7 @@ class Member:
         from gdist.worker.build import build
         from gdist.worker.learn import state_of_a_member
 
-        self._page.write("learning", 0)
+        self._allowances.enter("learn")
         fault_point("learn")
         device = torch.device(self.device)
         known = state_of_a_member(collective, self._built.data.state if self._built is not None else None, device=device)
@@ -213,6 +218,8 @@ class Member:
         except BaseException:
             self.leave()  # its peers are free at once
             raise
+        finally:
+            self._allowances.enter("idle", self.step)
         if isinstance(outcome, Changed):
             self.leave()
         return outcome
@@ -221,6 +228,8 @@ class Member:
         """A durable checkpoint of the last good step, whatever rank this is; returns the step."""
         assert self._training is not None, "join() comes first"
         session = self._training.session
+        if not self.has_state:
+            raise RunFailed("there is no good step to save: this worker has no state, or a step was broken off in its update")
         self.outbox.lead()
         if session.progress.kept:
             return self.step
@@ -291,7 +300,7 @@ class Member:
         if membership.size == 1:
             return Alone()
         assert self._door is not None, "workers with peers are prepared with a host"
-        return connect(self._door, membership, device=self.device, cancelled=cancelled)
+        return connect(self._door, membership, device=self.device, cancelled=cancelled, waiting=self._allowances.peers)
 
     def _start(self, built: Built, membership: Membership) -> Training:
         """The run's own state: fresh, a checkpoint's, or still to be received from a peer."""
@@ -311,7 +320,7 @@ class Member:
             if self.order.resume:
                 state.progress.begin_session()
         session = Session(
-            built, state, outbox=self.outbox, wishes=self._wishes, keeper=keeper, page=self._page, order=self.order,
+            built, state, outbox=self.outbox, wishes=self._wishes, keeper=keeper, allowances=self._allowances, order=self.order,
             name=self.name, folder=folder,
         )  # fmt: skip
         return Training(session)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from gdist.records import Order, Wishes
     from gdist.run.folder import RunFolder
     from gdist.worker.build import Built
+    from gdist.worker.hang import Allowances
     from gdist.worker.keeper import Keeper
     from gdist.worker.outbox import Outbox
-    from gdist.worker.page import Page
     from gdist.worker.progress import Progress
     from gdist.worker.state import RunState
 
@@ -33,12 +33,13 @@ class Session:
         outbox: Outbox,
         wishes: Wishes,
         keeper: Keeper,
-        page: Page,
+        allowances: Allowances,
         order: Order,
         name: str,
         folder: RunFolder | None,
     ) -> None:
-        self.built, self.state, self.outbox, self.wishes, self.keeper, self.page = built, state, outbox, wishes, keeper, page
+        self.built, self.state, self.outbox, self.wishes, self.keeper = built, state, outbox, wishes, keeper
+        self.allowances = allowances
         self.order, self.name, self.folder = order, name, folder
         self.generation = 0
         self.stepped_at: float | None = None
@@ -63,7 +64,8 @@ class Session:
         """The user's callbacks, once, where the run's lines are written: they see what all workers know alike."""
         for callback in self.built.job.callbacks if self.outbox.leads else ():
             what = f"{type(callback).__name__}.{place} failed"
-            with blaming_user(what, worker=self.collective.rank, step=self.progress.step):
+            blame = blaming_user(what, worker=self.collective.rank, step=self.progress.step)
+            with blame, self.allowances.section("callback", self.progress.step):
                 getattr(callback, place)(said, self.wishes)
 
     def report_checkpoints(self) -> None:
@@ -76,9 +78,10 @@ class Session:
         step."""
         if self.outbox.leads:
             self.outbox.flush()  # a run that goes on from this checkpoint finds the ledger of all steps up to it
-        self.keeper.save(
-            self.built, self.progress, self.state.rules, seconds=self.state.seconds, name=name, wait=wait, alone=alone
-        )
+        with self.allowances.section("finish" if wait else "copy", self.progress.step):
+            self.keeper.save(
+                self.built, self.progress, self.state.rules, seconds=self.state.seconds, name=name, wait=wait, alone=alone
+            )
 
     def wait_for_all(self) -> None:
         """Returns once all workers are here; raises PeerLost."""

@@ -52,7 +52,7 @@ class Training:
 
     def _step(self) -> int | None:
         session, number = self.session, self.session.progress.step
-        session.page.write("step", number + 1)
+        session.allowances.enter("boundary", number + 1)
         fault_context(step=number + 1)
         fault_point("step_begin")
         engine, feed = session.built.engine, session.built.feed
@@ -63,10 +63,15 @@ class Training:
         if session.outbox.leads and session.keeper.due(number + 1, steps_per_epoch=session.built.plan.steps_per_epoch):
             session.wishes.add("checkpoint")
         blame = blaming_user("the step failed in the job's code", worker=session.collective.rank, step=number + 1)
-        with blame, feed.placing(lambda: engine.batches.taken):
-            result = engine.step(
-                number, wishes=session.wishes.bits(), weights_hash=weights_hash, next_generation=session.next_generation
-            )
+        try:
+            with blame, feed.placing(lambda: engine.batches.taken):
+                result = engine.step(
+                    number, wishes=session.wishes.bits(), weights_hash=weights_hash, next_generation=session.next_generation
+                )
+        except BaseException:
+            session.state.whole = not engine.is_torn
+            raise
+        session.allowances.enter("boundary", number + 1)
         self._proved = True
         self._note(result)
         session.keeper.prepare(session.built)
