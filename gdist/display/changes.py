@@ -28,7 +28,8 @@ def change_sentences(event: dict[str, Any], members: Members) -> list[str]:
         return _generation(event, members)
     if name == "worker_lost":
         step = f" at step {event['step']}" if event.get("step") else ""
-        lost = f"{_who(event)} lost{step}: {event.get('cause') or 'it died without a word'}"
+        cause = str(event.get("cause") or "it died without a word").removeprefix(f"worker {event.get('worker')} ")
+        lost = f"{_who(event)} lost{step}: {cause}"
         return [lost, *_beneath(event.get("last_lines") or ())]
     if name == "worker_hired":
         return _hired(event, members)
