@@ -34,5 +34,9 @@ def take_up(noted: dict[str, Any], leading: Leading, staff: Staff, chronicle: Ch
     for slot, incarnation in noted["workers"]:
         if not staff.find((slot, incarnation)):
             staff.lost_meanwhile.add((slot, incarnation))
-    leading.take_up(noted)
+    leading.in_force = noted["in_force"]
+    leading.least, leading.most = noted["least"], noted["most"]
+    leading.given_up = {(slot, incarnation) for slot, incarnation in noted["given_up"]}
+    workers = sorted({slot for slot, _ in noted["workers"]})
+    leading.say("controller", workers=workers, seconds=time.time() - noted["at"])
     return True

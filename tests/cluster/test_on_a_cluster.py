@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from gdist.api import audit
 from gdist.cluster.driver import train_on_ray
-from gdist.errors import JobError, RunFailed, UsageError, UserCodeError, WorkerLost
+from gdist.errors import JobError, UsageError, UserCodeError, WorkerLost
 from gdist.records import Interrupt, Order
 from gdist.worker.local import train_local
 from tests.cluster import job_files
@@ -72,35 +69,13 @@ def test_a_job_made_in_python_is_sent_to_the_workers_or_refused(head: Head, tmp_
         train_on_ray(Order(job=bad), workers=2, address=head.address, watch=seen, interrupt=seen.interrupt)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_worker_ends_the_run_within_two_seconds_with_a_checkpoint_of_the_last_good_step(
-    head: Head, tmp_path: Path, victim: int
-) -> None:
-    killed: dict[str, float] = {}
-
-    def kill(seen: Seen) -> None:
-        killed["pid"] = seen.control()["workers"][str(victim)]["pid"]
-        killed["at"] = time.monotonic()
-        os.kill(int(killed["pid"]), signal.SIGKILL)
-
-    seen = Seen(on={"first_step": kill})
-    with pytest.raises(WorkerLost) as lost:
-        train(job_files.regression(tmp_path, fields=job_files.ENDLESS), tmp_path, seen, address=head.address)
-    assert time.monotonic() - killed["at"] < 2.0
-    assert f"worker {victim} was lost: killed by SIGKILL" in str(lost.value)
-    assert f"pid {killed['pid']}" in str(lost.value)
-    assert seen.named("worker_lost")[0]["worker"] == victim
-    assert seen.result()["status"] == "failed"
-    assert seen.checkpoints() == [f"step-{seen.result()['steps']:08d}"]
-    found = audit(seen.run_dir)  # the ledger knows the last good step, whoever was lost
-    assert (found["proved"], found["steps"]) == (True, seen.result()["steps"])
-
-
-def test_a_worker_that_crashes_as_the_job_is_loaded_is_lost_with_its_last_words(head: Head, tmp_path: Path) -> None:
+def test_workers_that_crash_as_the_job_is_loaded_end_the_run_with_their_last_words(head: Head, tmp_path: Path) -> None:
     crash = 'import os; print("about to crash"); os.abort()'
-    with pytest.raises(WorkerLost) as lost:
-        train(job_files.regression(tmp_path, fields="epochs=1", before=crash), tmp_path, Seen(), address=head.address)
+    seen = Seen()
+    with pytest.raises(WorkerLost, match="10 workers in a row were lost before they took part") as lost:
+        train(job_files.regression(tmp_path, fields="epochs=1", before=crash), tmp_path, seen, address=head.address)
     assert "killed by SIGABRT" in str(lost.value) or "Fatal Python error: Aborted" in str(lost.value)
+    assert len(seen.named("worker_lost")) == 10  # tried again, with pauses, and not for ever
 
 
 def test_an_exception_on_one_worker_ends_the_run_once_with_the_users_own_line(head: Head, tmp_path: Path) -> None:
@@ -160,14 +135,6 @@ def test_a_full_cluster_is_waited_for_and_that_is_said(head: Head, tmp_path: Pat
     assert "waiting for room on the cluster: 2 CPUs are needed, 0 CPUs are free" in seen.named("explained")[0]["text"]
     remove_placement_group(taken)
     assert until_empty(lambda: [] if ray.available_resources().get("CPU") == 2 else ["in use"]) == []
-
-
-def test_a_killed_controller_leaves_a_checkpoint_and_an_end(head: Head, tmp_path: Path) -> None:
-    seen = Seen(on={"first_step": lambda seen: os.kill(seen.control()["controller_pid"], signal.SIGKILL)})
-    with pytest.raises(RunFailed, match="the run's controller died"):
-        train(job_files.regression(tmp_path, fields=job_files.ENDLESS), tmp_path, seen, address=head.address)
-    assert seen.result()["status"] == "failed"
-    assert len(seen.checkpoints()) == 1
 
 
 def test_a_killed_driver_ends_its_run_with_a_checkpoint_and_gives_the_room_back(head: Head, tmp_path: Path) -> None:
