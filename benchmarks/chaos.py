@@ -29,7 +29,7 @@ from typing import Any
 
 import launch
 from chaotic.checker import check, is_good
-from chaotic.faults import FAULTS, LEAST, Run, schedule
+from chaotic.faults import FAULTS, SIZES, Run, schedule
 
 from gdist.cluster.reach import reach
 from gdist.cluster.reaper import birth
@@ -95,7 +95,7 @@ def _disturbed(count: int, seed: int, folder: Path, only: list[str] | None) -> d
         "train",
         JOB,
         "--workers",
-        str(LEAST),
+        str(SIZES[1]),
         "--plain",
         "--run-dir",
         str(folder / "run"),
@@ -117,8 +117,6 @@ def _disturbed(count: int, seed: int, folder: Path, only: list[str] | None) -> d
                 _healthy(driver, run, folder, f"after fault {number + 1}, {name} ({what}) at step {step}")
                 seconds = time.monotonic() - begun
                 print(f"{number + 1}/{count}  step {step}  {name}: {what}; {seconds:.2f} s", file=sys.stderr, flush=True)
-            if run.size != LEAST:
-                run.scale(LEAST)
         os.kill(driver.pid, signal.SIGINT)
         _until(None, lambda: driver.poll() is not None, END_S, "the run's end")
     finally:
@@ -134,7 +132,7 @@ def _healthy(driver: subprocess.Popen[bytes], run: Run, folder: Path, when: str)
     stopped = [pid for pid in run.victims if birth(pid) is not None]
     _until(driver, lambda: all(birth(pid) is None for pid in stopped), HEALTHY_S, f"{when}: {stopped} to be gone")
     run.victims.clear()
-    _until(driver, lambda: len(run.members()) >= min(2, run.size), HEALTHY_S, f"{when}: {run.size} workers")
+    _until(driver, lambda: len(run.members()) >= SIZES[0], HEALTHY_S, f"{when}: {SIZES[0]} workers")
     _until(driver, lambda: last_step(folder / "run") >= before + STEPS, HEALTHY_S, f"{when}: steps past {before}")
 
 

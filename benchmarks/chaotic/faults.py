@@ -15,7 +15,7 @@ from typing import Any
 from gdist.cluster.reach import Reached
 from gdist.cluster.reaper import birth, descendants
 
-LEAST, MOST = 2, 3
+SIZES = (2, 3, 4)  # workers wanted; a run begins with the middle one
 MEAN_WAIT_S = 0.3
 MOST_WAIT_S = 1.5
 FORMING_S = 0.08  # a generation forms within so long after a death
@@ -28,7 +28,7 @@ class Run:
     controller: Reached
     driver: int
     chance: random.Random
-    size: int = LEAST
+    size: int = SIZES[1]
     victims: list[int] = field(default_factory=list)  # pids
 
     def members(self) -> list[dict[str, Any]]:
@@ -71,11 +71,11 @@ def drain(run: Run) -> str:
 
 
 def scale_up(run: Run) -> str:
-    return run.scale(MOST)
+    return run.scale(min(run.size + 1, SIZES[-1]))
 
 
 def scale_down(run: Run) -> str:
-    return run.scale(LEAST if run.size > LEAST else 1)
+    return run.scale(max(run.size - 1, SIZES[0]))
 
 
 def controller(run: Run) -> str:
