@@ -69,6 +69,7 @@ class Control:
         self._used = self._values[rows + leaves :]
         self._names: tuple[str, ...] | None = None  # of this step's passes; None before the first
         self._last_names: tuple[str, ...] = ()  # for a worker without a pass in a short step
+        self.decoded = False  # of this step: what follows may have changed the weights
         self._pending: list[tuple[int, Tensor, Tensor | float]] = []
         self.elements = 2 * len(self._values)
         self._outgoing = torch.empty(0)
@@ -80,6 +81,7 @@ class Control:
         """Begins a step: writes this worker's row. ``next_generation``: the one it is ready to leave for, or 0."""
         self._values[:] = 0
         self._names = None
+        self.decoded = False
         self._tame = True  # none of the numbers is infinite, nan or too large for float32
         self._pending.clear()
         self._cut, self._phase = cut, phase
@@ -136,6 +138,7 @@ class Control:
         np.add(halves[0], halves[1], out=self._values, dtype=np.float64)
         rows = self._rows.tolist()
         self._check_rows(rows)
+        self.decoded = True
         begins = self._leaves[:, _STOP].nonzero()[0]
         passes = self._leaves.take(begins, axis=0)
         weight = total = 0.0

@@ -26,6 +26,7 @@ from gdist.engine.collective.share import share_bytes
 from gdist.engine.gather import GatherSums
 from gdist.engine.plan import owned
 from gdist.errors import DataError, GdistError
+from gdist.fault_points import fault_point
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +83,7 @@ def _learn(rows: TrainingRows, recipe: Recipe, collective: Collective, skip_bad:
         share.trouble.raised(error, part=done)
         for part in range(done, parts.stop):
             sums.add(nothing, part=part)
+    fault_point("learned_share")
     totals = sums.reduce()
     counts = share.united(share_bytes(collective, share.to_bytes(), device=device))
     return conclude(recipe, moments_of({name: total.cpu() for name, total in totals.items()}, share.rules), counts)

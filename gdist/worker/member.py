@@ -341,7 +341,8 @@ class Member:
             folder.write_data({"files": built.data.files, "state": built.data.state, "facts": facts})
             folder.write_job(resolved, job_file=order.job_file, overrides=order.overrides)
             folder.remove_result()
-        say_started(session, workers=membership.size, resumed=order.resume or membership.restore)
+        if membership.reason == "start" or not session.progress.step:  # else it is another generation of what has started
+            say_started(session, workers=membership.size, resumed=order.resume)
 
     def _say_generation(self, session: Session, membership: Membership, begun: float) -> None:
         """The event ``generation``; ``pause_seconds``: from the last step's end until now, when the next can begin."""

@@ -26,7 +26,7 @@ from gdist.membership.machine import Machine
 from gdist.records import Membership, Update
 from gdist.run.folder import RunFolder
 
-DEADLINE_S = 60.0
+DEADLINE_S = 20.0
 _PRELOAD = ["tests.worker.live_worker", "gdist.worker.taking_up", "torch._dynamo", "torchmetrics", "safetensors.torch"]
 
 

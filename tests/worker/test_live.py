@@ -12,6 +12,7 @@ import torch
 
 from gdist.job.overrides import apply_overrides
 from gdist.membership import events as ev
+from gdist.run.checkpoint import list_checkpoints
 from gdist.run.model import read_model
 from gdist.worker.audit import audit_run
 from tests.worker import live_jobs
@@ -84,12 +85,62 @@ def test_two_die_together_and_one_as_the_next_generation_forms(tmp_path: Path) -
     require_as_quiet(Live("normed", tmp_path, workers=4, faults=faults).train())
 
 
-def test_all_die_but_those_who_are_hired_take_up_the_checkpoint(tmp_path: Path) -> None:
+def test_all_die_and_those_who_are_hired_take_up_the_checkpoint(tmp_path: Path) -> None:
     faults = {0: "before_reduce:kill:step=8", 1: "before_reduce:kill:step=8"}
     run = Live("normed", tmp_path, faults=faults, hires=True).train()
-    still = quiet("normed")
     assert run.result is not None
-    assert run.result["weights_sha256"] == still.result["weights_sha256"]  # type: ignore[index]
+    assert run.result["weights_sha256"] == quiet("normed").result["weights_sha256"]  # type: ignore[index]
+    assert [form.restore for form in run.formed] == [False, True]
+
+
+@pytest.mark.parametrize("point", ["learn", "learned_share"])
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_worker_killed_while_they_learn_of_the_data(point: str, victim: int, tmp_path: Path) -> None:
+    table = tmp_path / "table.parquet"
+    live_jobs.write_table(table, seed=hash((point, victim)) % 1000)
+    faults = {victim: f"{point}:kill"}
+    require_as_quiet(Live("table", tmp_path, f"data.path={table}", workers=3, faults=faults, hires=True).train())
+
+
+# -- stopped, raised --
+
+
+@pytest.mark.parametrize("point", ["before_reduce", "evaluate"])
+def test_a_worker_that_is_stopped_holds_the_others_up_until_it_is_killed(point: str, tmp_path: Path) -> None:
+    run = Live("normed", tmp_path, workers=3, faults={1: f"{point}:stop:step=6"})
+    run.until(lambda: not run.silent(), "the worker's stop")
+    run.kill(1)
+    require_as_quiet(run.train())
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("point", ["before_reduce", "after_update", "evaluate", "test"])
+def test_an_error_of_a_workers_own_ends_the_run_with_the_last_good_step_saved(point: str, victim: int, tmp_path: Path) -> None:
+    at = "" if point == "test" else ":step=6"
+    run = Live("plain", tmp_path, faults={victim: f"{point}:raise{at}"}).train()
+    assert run.error is not None
+    assert f"injected at {point}" in str(run.error)
+    newest = max(list_checkpoints(run.folder.checkpoints), key=lambda place: place.step)
+    assert newest.step == {"before_reduce": 5, "after_update": 6, "evaluate": 6, "test": 12}[point]
+
+
+# -- handover --
+
+
+@pytest.mark.parametrize("planned", [True, False])
+@pytest.mark.parametrize("victim", ["source", "joiner"])
+@pytest.mark.parametrize("point", ["handover", "handover_message", "level", "entered"])
+def test_a_worker_killed_as_the_state_is_handed_over(point: str, victim: str, planned: bool, tmp_path: Path) -> None:
+    """Of two workers one is the source, or the one that joins them; they change by plan, or since a third is lost."""
+    faults = {0 if victim == "source" else 2: f"{point}:kill:generation=2"}
+    if not planned:
+        faults[1] = "before_reduce:kill:step=5"
+    run = Live("gan", tmp_path, workers=2, hires=True, gate=4, faults=faults)
+    run.until(run.reached.is_set, "step 4")
+    run.happened(ev.Scale(2, 3))
+    run.until(lambda: len(run.formed) == 2 if planned else run.stands(2, "ready"), "a prepared joiner")
+    run.open()
+    require_as_quiet(run.train())
 
 
 # -- changes --
@@ -105,3 +156,24 @@ def test_a_worker_joins_and_the_first_one_leaves(job: str, tmp_path: Path) -> No
     run.until(lambda: run.stands(1, "training"), "its first generation")
     require_as_quiet(run.train())
     assert [form.workers for form in run.formed] == [((0, 0),), ((0, 0), (1, 0))]
+
+
+def test_a_change_breaks_an_evaluation_off_and_the_next_generation_makes_it(tmp_path: Path) -> None:
+    run = Live("slow", tmp_path, workers=2, hires=True)
+    run.until(lambda: bool(run.lines), "the first steps")
+    run.happened(ev.Scale(3, 3))
+    require_as_quiet(run.train())
+    changed = [e["step"] for e in run.events if e["event"] == "generation"][1]
+    assert changed in _steps(run.events, "evaluation"), "the change came before an evaluation's end"
+
+
+@pytest.mark.parametrize("job", ["normed", "slow"])
+def test_all_are_drained_and_others_go_on(job: str, tmp_path: Path) -> None:
+    run = Live(job, tmp_path, workers=2, hires=True, gate=4)
+    run.until(run.reached.is_set, "step 4")
+    for slot in (0, 1):
+        run.happened(ev.Leaving(slot, 0, reason="its machine goes away"))
+    run.until(lambda: len(run.formed) == 2, "those who come next")
+    run.open()
+    require_as_quiet(run.train())
+    assert not {(0, 0), (1, 0)} & set(run.formed[-1].workers)
