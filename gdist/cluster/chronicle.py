@@ -17,6 +17,8 @@ from gdist.records import Update, event
 from gdist.run.folder import RunFolder
 from gdist.worker.local import failure
 
+TOLD_AGAIN = 1000  # events and lines that the driver may not have heard from the controller before; it knows which it has
+
 
 class Chronicle:
     """``trouble`` is set when the folder could not be written to; nothing is written any more then."""
@@ -44,9 +46,10 @@ class Chronicle:
         """Goes on where another controller of the run has ended."""
         self.folder, self.opened = folder, True
         if folder is not None:
-            self.written.recall(folder.path)
-            newest = [event for event in folder.events() if event.get("event") == "generation"]
+            events, lines = self.written.recall(folder.path)
+            newest = [event for event in events if event.get("event") == "generation"]
             self.generation = newest[-1] if newest else None
+            self._news.append(Update(events=events[-TOLD_AGAIN:], lines=lines[-TOLD_AGAIN:]))
 
     def heard(self, update: Update) -> None:
         """What a worker says, which it may have said before, or another in its place."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from gdist.cluster.assignment import Assignment
 from gdist.cluster.charge import Terms
 from gdist.cluster.names import NAMESPACE, worker_name
 from gdist.cluster.scratch import scratch_path
-from gdist.cluster.worker_actor import Assignment, WorkerActor
+from gdist.cluster.worker_actor import WorkerActor
 from gdist.run.folder import RunFolder
 
 DETACHED: dict[str, Any] = {"namespace": NAMESPACE, "lifetime": "detached", "max_task_retries": 0}
-GROUP_SEPARATOR = "@"
 
 
 def hire(ray: Any, terms: Terms, slot: int, incarnation: int, *, room: Any = None, folder: RunFolder | None = None) -> Any:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import queue
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gdist.cluster.assignment import Assignment
 from gdist.cluster.broken_device import broken_device
 from gdist.cluster.lease import Lease, end_unless_claimed, leave_process
 from gdist.cluster.orders import Change, Exit, Join, Order, SaveNow, Standing, WishFor
@@ -23,27 +24,11 @@ from gdist.fault_points import fault_context
 from gdist.records import Changed, Membership, Update, Wishes
 
 if TYPE_CHECKING:
-    from gdist import records
     from gdist.worker.member import Member
 
 TELL_S = 20.0  # for the controller to have heard all that this worker said
 KEPT_REFERENCES = 64
 BROKEN_DEVICE = 70  # exit code
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assignment:
-    """What a worker is given. ``folder``: where the user's command ran; ``threads`` of torch's kernels; ``one_machine``: all
-    workers are on this one, so that they meet on loopback."""
-
-    run_id: str
-    slot: int
-    incarnation: int
-    order: records.Order
-    made: bytes | None  # what of the order was made in Python: its job, its data (sent_job.py)
-    folder: str
-    threads: int
-    one_machine: bool
 
 
 class WorkerActor:

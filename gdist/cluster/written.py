@@ -29,12 +29,14 @@ class Written:
         self._lines: dict[str, tuple[int, int]] = {}  # kind -> step and generation of the last
         self._events: set[tuple[Any, ...]] = set()
 
-    def recall(self, folder: Path) -> None:
-        """Learns what is in the files of ``folder``."""
-        for line in _tail(folder / "metrics.jsonl"):
+    def recall(self, folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Learns what is in the files of ``folder``; returns the last events and metric lines in them."""
+        events, lines = _tail(folder / "events.jsonl"), _tail(folder / "metrics.jsonl")
+        for line in lines:
             self._is_new_line(line)
-        for event in _tail(folder / "events.jsonl"):
+        for event in events:
             self._is_new_event(event)
+        return events, lines
 
     def new(self, update: Update) -> Update:
         """What of a worker's ``update`` is not written yet; from now on it counts as written. Ledger lines say themselves
