@@ -166,6 +166,7 @@ class Retaken:
     workers: tuple[tuple[int, int], ...]
     hello: dict[str, Any] = field(hash=False)
     result: dict[str, Any] | None = field(default=None, hash=False)
+    error: GdistError | None = None
 
 
 OfWorker = Placed | Ready | Entered | Left | Broken | Returned | Failed | Died | Leaving | Saved

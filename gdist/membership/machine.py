@@ -17,6 +17,8 @@ from gdist.membership.recovery import begin, broke, recover, recovery_wakes_at
 from gdist.membership.retake import as_report, listen, retake, take_up
 from gdist.membership.state import NEVER, Phase, Seat, State
 
+AGAIN_S = 0.01  # between two looks at the same time
+RESTS = 50  # steps of one decision, at most
 END_S = 120.0  # from the first worker's end to the last one's
 
 
@@ -55,10 +57,12 @@ class Machine:
             return []
         s.now, s.out = max(now, s.now), []
         self._note(event)
-        before = None
-        while before != (before := (s.phase, len(s.out))):
+        for _ in range(RESTS):
+            before = s.phase, len(s.out)
             self._advance()
-        return s.out
+            if before == (s.phase, len(s.out)):
+                return s.out
+        raise AssertionError(f"invariant: decisions come to rest ({s.phase})")
 
     # -- what has happened --
 
@@ -313,7 +317,8 @@ class Machine:
         s = self._s
         leaving = [seat.since + LEAVE_S for seat in s.seats.values() if seat.acts and seat.worker not in s.members]
         soon = min((time for time in leaving if time > s.now), default=NEVER)
-        return min(s.deadline, hiring_wakes_at(s), gather_wakes_at(s), recovery_wakes_at(s), soon)
+        soonest = min(s.deadline, hiring_wakes_at(s), gather_wakes_at(s), recovery_wakes_at(s), soon)
+        return max(soonest, s.now + AGAIN_S)
 
     def employs(self, slot: int, incarnation: int) -> bool:
         """Whether the worker has a part in the run, or may still get one."""

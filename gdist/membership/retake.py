@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
+from gdist.errors import RunFailed
 from gdist.membership.change import form
-from gdist.membership.events import Broken, Entered, Left, OfWorker, Ready, Retaken, Returned
+from gdist.membership.ending import fail
+from gdist.membership.events import Broken, Entered, Failed, Left, OfWorker, Ready, Retaken, Returned
 from gdist.membership.instructions import Kill
 from gdist.membership.state import Seat, SeatState, Slot, State
 
@@ -31,6 +33,7 @@ def retake(s: State, event: Retaken) -> None:
     slot = s.slots.setdefault(event.slot, Slot(s.first_incarnation))
     slot.incarnations = max(slot.incarnations, event.incarnation + 1)
     seat = Seat(event.slot, event.incarnation, s.now, cast(SeatState, event.state), event.hello, event.hello.get("node"))
+    seat.error = event.error
     seat.generation, seat.step, seat.result = event.generation, event.step, event.result
     seat.entered = event.generation if event.state in ("training", "returned") else 0
     s.seats[event.slot] = seat
@@ -54,6 +57,8 @@ def as_report(event: Retaken) -> OfWorker | None:
         return Broken(*who, generation, step)
     if event.state == "left":
         return Left(*who, generation, step or 0)
+    if event.state == "failed" and event.error is not None:
+        return Failed(*who, generation, step, event.error)
     if event.state == "returned":
         return Returned(*who, generation, step or 0, event.result or {})
     return None
@@ -64,6 +69,9 @@ def take_up(s: State) -> None:
     if s.now >= s.deadline and not s.members:  # they have left it
         s.members = tuple(seat.worker for seat in s.seats.values() if seat.generation == s.heard > 0)
     s.in_force = s.heard
+    for seat in s.seats.values():
+        if seat.state == "failed" and seat.worker in s.members:
+            return fail(s, seat.error or RunFailed(f"worker {seat.slot} failed while the controller was away"))
     silent = [worker for worker in s.members if s.sitting(*worker) is None]
     if s.now < s.deadline and (silent or not s.members):
         return

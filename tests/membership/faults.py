@@ -8,7 +8,7 @@ from gdist.membership import events as ev
 from tests.membership.simulator import HEAL_S, Simulation
 from tests.membership.workers import Worker
 
-KINDS = ("kill", "kill two", "kill all", "stop", "leave", "drain node", "scale", "controller")
+KINDS = ("kill", "kill two", "kill all", "vanish", "stop", "leave", "drain node", "scale", "controller", "fail")
 PHASES = ("starting", "forming", "training", "changing", "broken", "waiting", "taking up", "returned")
 
 
@@ -17,10 +17,10 @@ def plan_faults(sim: Simulation) -> None:
     if rng.random() < 0.05:
         sim.poison = rng.randint(1, sim.steps), rng.randrange(sim.micro_batches)
     count = rng.choice((0, 1, 2, 3, 4, 6))
-    time = 0.0
+    time = rng.choice((0.0, 2.5))
     for _ in range(count):
-        time = min(time + rng.expovariate(1 / (0.05 if rng.random() < 0.4 else 2.0)), HEAL_S)
-        kind = rng.choices(KINDS, weights=(6, 2, 1, 3, 2, 1, 3, 2))[0]
+        time = min(time + rng.expovariate(1 / rng.choice((0.03, 0.3, 2.0))), HEAL_S)
+        kind = rng.choices(KINDS, weights=(6, 2, 1, 1, 3, 2, 1, 3, 2, 0.3))[0]
         sim.at(time, lambda kind=kind: inject(sim, kind))
 
 
@@ -32,6 +32,10 @@ def inject(sim: Simulation, kind: str) -> None:
     if kind == "controller":
         mark(sim, kind)
         return sim.kill_controller()
+    if kind == "fail":
+        mark(sim, kind)
+        victims = [worker for worker in living if worker.state == "training"]
+        return sim.random.choice(victims).fail() if victims else None
     if kind == "scale":
         least = sim.random.randint(1, min(3, sim.micro_batches))
         mark(sim, kind)
@@ -49,6 +53,8 @@ def inject(sim: Simulation, kind: str) -> None:
     for victim in victims:
         if kind.startswith("kill"):
             victim.die()
+        elif kind == "vanish":
+            victim.die(silently=True)
         elif kind == "stop":
             victim.stop()
             if sim.random.random() < 0.5:

@@ -55,6 +55,7 @@ class Simulation:
         self.end: do.End | None = None
         self.reached: set[tuple[str, str]] = set()
         self.deaths = 0
+        self.failed = False  # somebody's code has
         self.generations = 0
         self.start_controller(taking_up=0)
 
@@ -78,7 +79,9 @@ class Simulation:
     def judge(self, end: do.End) -> None:
         if end.error is None and end.result is not None and not end.result["stopped"] and end.result["steps"] != self.steps:
             raise Violation(f"the run ended with {end.result['steps']} of {self.steps} steps")
-        if end.error is not None and self.deaths < 2 and not isinstance(end.error, UserCodeError):
+        if isinstance(end.error, UserCodeError) != (self.failed and end.result is None and not end.reason):
+            raise Violation(f"a failure in user code, and the run ended with {end}")
+        if end.error is not None and self.deaths < 2 and not self.failed:
             raise Violation(f"the run gave up after {self.deaths} deaths: {end.error}")
 
     def tell(self, text: str) -> None:
@@ -214,12 +217,12 @@ class Simulation:
         assert history is not None
         step = len(history) - 1
         for other in self.workers.values():
-            if other.alive and not other.fenced and other.history is not None and len(other.history) > step:
-                if other.history[step] != history[step]:
-                    raise Violation(
-                        f"step {step + 1} was committed by generation {other.history[step]} on worker {other.who}, and by "
-                        f"{history[step]} on worker {worker.who}"
-                    )
+            counts = other.alive and not other.fenced and other.history is not None and len(other.history) > step
+            if counts and other.history[step] != history[step]:  # type: ignore[index]
+                raise Violation(
+                    f"step {step + 1} was committed by generation {other.history[step]} on worker {other.who}, "  # type: ignore
+                    f"and by {history[step]} on worker {worker.who}"
+                )
 
 
 def simulate(seed: int, *, machine: type[Machine] = Machine, told: Callable[[str], None] | None = None) -> Simulation:
@@ -232,4 +235,4 @@ def simulate(seed: int, *, machine: type[Machine] = Machine, told: Callable[[str
 
 
 if __name__ == "__main__":
-    print(simulate(int(sys.argv[1]), told=print).end)
+    print(simulate(int(sys.argv[1]), told=print).end)  # noqa: T201

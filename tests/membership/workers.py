@@ -1,14 +1,14 @@
 """Simulated workers and the generations that they form: what the real ones do, without their work.
 
-A generation is entered once all its members have come; those that are behind are given the source's state. A step is computed by
-all members, and committed by each a moment later: when one dies in between, chance decides which of the others still commit.
+A generation is entered once all its members have come; those that are behind are given the source's state. A step is computed
+by all members, and committed by each a moment later: when one dies in between, chance decides which of the others still commit.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from gdist.errors import WorkerLost
+from gdist.errors import UserCodeError, WorkerLost
 from gdist.membership import events as ev
 from gdist.membership import instructions as do
 
@@ -19,7 +19,7 @@ CONNECT_S = 15.0  # until a worker gives up on peers that do not come
 STEP_S = 0.1
 HANG_S = 2.0  # until a stopped worker is killed
 
-State = Literal["preparing", "ready", "forming", "training", "broken", "left", "returned"]
+State = Literal["preparing", "ready", "forming", "training", "broken", "left", "returned", "failed"]
 
 
 class Violation(AssertionError):
@@ -40,6 +40,7 @@ class Worker:
         self.next: do.Form | None = None
         self.stops = False
         self.result: dict[str, object] | None = None
+        self.error: UserCodeError | None = None
         self.later: list = []
         self.heard_until = 0.0
         self.pulls_at = 0.0
@@ -93,7 +94,7 @@ class Worker:
             self.known_to = self.sim.controller
             names = self.sim.groups[self.generation].form.workers if self.generation else ()
             hello = {} if self.state == "preparing" else self.hello
-            self.report(ev.Retaken(*self.who, self.state, self.generation, self.step, names, hello, self.result))
+            self.report(ev.Retaken(*self.who, self.state, self.generation, self.step, names, hello, self.result, self.error))
 
     def order_lost(self) -> None:
         self.pulls_at = 0.0
@@ -103,8 +104,17 @@ class Worker:
             self.fenced = True
             self.vanish()
 
-    def die(self) -> None:
-        """By SIGKILL: its watch reports it, with what its page says."""
+    def fail(self) -> None:
+        """By its own doing, in a step."""
+        if self.alive and not self.stopped and self.state == "training" and self.sim.end is None:
+            self.sim.failed = True
+            group, self.group, self.state = self.group, None, "failed"
+            self.error = UserCodeError("theirs")
+            self.report(ev.Failed(*self.who, self.generation, self.step, self.error))
+            group.lose(self)
+
+    def die(self, *, silently: bool = False) -> None:
+        """By SIGKILL: its watch reports it, with what its page says; or its whole machine is gone, which is found out late."""
         if not self.alive:
             return
         sim = self.sim
@@ -112,16 +122,16 @@ class Worker:
         place = self.group.place(self) if self.group is not None and self.state == "training" else None
         died = ev.Died(*self.who, WorkerLost("lost"), place, self.node)
         self.vanish()
-        self.watch(died)
+        self.watch(died, after=20 * self.sim.random.random() if silently else 0.01)
 
-    def watch(self, died: ev.Died) -> None:
+    def watch(self, died: ev.Died, *, after: float) -> None:
         sim = self.sim
 
         def seen() -> None:
             if sim.machine is not None and self.known_to == sim.controller:
                 sim.hear(died)
 
-        sim.at(0.01 + sim.delay(), seen)
+        sim.at(after + sim.delay(), seen)
 
     def vanish(self) -> None:
         self.alive = False
