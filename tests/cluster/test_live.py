@@ -47,7 +47,9 @@ def train(head: Head, folder: Path, script: Script, *, workers: Any = 2, fields:
 
 def quiet_weights(live: Live, folder: Path) -> str:
     """The weights of as many steps of the same job in one process, undisturbed."""
-    order = Order(job_file=live.job, runs_root=str(folder / "quiet"), overrides=(f"stop.steps={live.result['steps']}",))
+    job = folder / "quiet.py"
+    job.write_text(Path(live.job).read_text().replace("epochs=10**6", f"steps={live.result['steps']}"))
+    order = Order(job_file=str(job), runs_root=str(folder / "quiet"))
     return str(train_local(order, watch=Seen(), interrupt=Interrupt())["weights_sha256"])
 
 
