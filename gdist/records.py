@@ -6,7 +6,8 @@ Events (``events.jsonl``, ``--json``) are dicts with ``event`` (its name), ``tim
                   validation_samples, test_samples, batch_size, micro_batches, steps_per_epoch, total_steps (left out: a stop
                   rule decides), epochs, step (where it begins: 0, or what a resumed run goes on from), resumed (bool)
     generation    generation, workers (how many), members, joined, left (slots), reason, step (the last one taken),
-                  pause_seconds (from the end of that step until the next could begin; left out: the first generation)
+                  pause_seconds (from the end of that step, or of the evaluation after it, until the next could begin; left out:
+                  the first generation)
     first_step    step, seconds (from the user's command)
     evaluation    what its metric line holds
     checkpoint    step, name (None: a regular one), path, bytes, seconds, parts (one of each worker that wrote); in place of

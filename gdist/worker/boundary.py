@@ -170,6 +170,7 @@ class Boundary:
         session.outbox.line(line)
         session.outbox.event("evaluation", **{k: v for k, v in line.items() if k not in ("kind", "time")})
         session.tell("on_evaluation", line)
+        session.stepped_at = time.monotonic()  # it was the run's own work, and no pause of a change that comes now
         return None
 
     def _broken_off(self, next_generation: int) -> int | None:

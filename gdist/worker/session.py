@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """``name``: of the run's job. ``generation``: the present one; ``stepped_at``: monotonic time of the last committed step,
-    None before the first that this worker took."""
+    """``name``: of the run's job. ``generation``: the present one; ``stepped_at``: monotonic time at which the last
+    committed step, or the evaluation after it, ended; None before the first that this worker took."""
 
     def __init__(
         self,
