@@ -177,6 +177,8 @@ class WorkerActor:
             self._wishes.change(order.membership.generation)
         else:
             if isinstance(order, Join):
+                if order.membership.generation > self._newest and self._member is not None:
+                    self._member.break_off(order.membership.generation)
                 self._newest = max(self._newest, order.membership.generation)
             self._orders.put(order)
 

@@ -26,6 +26,7 @@ class Written:
     def __init__(self) -> None:
         self.step = 0
         self.gaps = 0
+        self._turned_away: int | None = None  # the first step of what came too early last
         self._lines: dict[str, tuple[int, int]] = {}  # kind -> step and generation of the last
         self._events: set[tuple[Any, ...]] = set()
 
@@ -48,8 +49,11 @@ class Written:
         return replace(update, events=events, lines=[line for line in update.lines if self._is_new_line(line)])
 
     def _is_early(self, update: Update) -> bool:
-        first = next((line for line in update.lines if line.get("kind") == "step"), None)
-        return first is not None and "step" in self._lines and first["step"] > self.step + 1
+        first = next((line["step"] for line in update.lines if line.get("kind") == "step"), None)
+        if first is None or "step" not in self._lines or first <= self.step + 1:
+            return False
+        known, self._turned_away = self._turned_away == first, first
+        return not known  # said again, and nothing before it: who knew of that is dead
 
     def _is_new_line(self, line: dict[str, Any]) -> bool:
         kind, step, generation = line.get("kind"), line.get("step"), int(line.get("generation") or 0)
