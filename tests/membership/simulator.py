@@ -79,7 +79,7 @@ class Simulation:
     def judge(self, end: do.End) -> None:
         if end.error is None and end.result is not None and not end.result["stopped"] and end.result["steps"] != self.steps:
             raise Violation(f"the run ended with {end.result['steps']} of {self.steps} steps")
-        if isinstance(end.error, UserCodeError) != (self.failed and end.result is None and not end.reason):
+        if isinstance(end.error, UserCodeError) and not self.failed:
             raise Violation(f"a failure in user code, and the run ended with {end}")
         if end.error is not None and self.deaths < 2 and not self.failed:
             raise Violation(f"the run gave up after {self.deaths} deaths: {end.error}")
@@ -101,7 +101,8 @@ class Simulation:
                 if worker.alive:
                     worker.order_lost()
                     worker.heard_until = self.now
-                    self.at(self.random.random(), self.when_awake(worker, worker.stand))
+                    for pull in range(3):
+                        self.at(self.random.random() + pull, self.when_awake(worker, worker.stand))
 
     def kill_controller(self) -> None:
         self.tell("the controller is killed")
