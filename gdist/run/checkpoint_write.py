@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Files = dict[str, dict[str, Any]]  # name -> bytes, sha256
-GivenUp = Callable[[bool], str | None]  # why the checkpoint is of no use any more, None: go on; whether parts are missing
+# Why the checkpoint is of no use any more, or None. Asked with the seconds for which nothing has come of the parts that are
+# missing, or None where none is.
+GivenUp = Callable[[float | None], str | None]
 
 _FIRST_LOOK_S, _LATER_LOOKS_S = 0.01, 0.25
 _MEND = "free the disk or mend its permissions: it is tried again soon"
@@ -60,8 +62,8 @@ class Written(NamedTuple):
 def write_part(where: Location, part: Part, *, given_up: GivenUp, wait_s: float) -> Written | None:
     """Writes the part; the first one's writer finishes the checkpoint and returns where it is, the others return None.
 
-    ``wait_s``: how long the first waits for the others. Raises CheckpointError; the unfinished checkpoint is taken away then,
-    and older ones are as they were."""
+    ``wait_s``: how long the first waits while nothing comes of the others. Raises CheckpointError; the unfinished checkpoint is
+    taken away then, and older ones are as they were."""
     folder = folder_name(part.step, generation=part.generation, name=part.name)
     store = open_store(where)
     made = False
@@ -77,7 +79,7 @@ def write_part(where: Location, part: Part, *, given_up: GivenUp, wait_s: float)
         if not part.leads:
             return None
         files |= _await_parts(store, folder, part, given_up, wait_s)
-        if why := given_up(False):
+        if why := given_up(None):
             raise CheckpointError(f"the checkpoint of step {part.step} was given up: {why}", where=store.place(folder))
         _write_manifest(store, folder, part, files)
     except (OSError, DataError, CheckpointError, TypeError, ValueError) as error:
@@ -109,7 +111,7 @@ def write_checkpoint(
     part = Part(
         step=step, tensors=copy_share(pieces).tensors, words=words, state=state, facts={}, name=name, generation=generation
     )
-    written = write_part(where, part, given_up=lambda missing: None, wait_s=0)
+    written = write_part(where, part, given_up=lambda idle_s: None, wait_s=0)
     assert written is not None, "the first part's writer finishes"
     return written.path
 
@@ -140,7 +142,7 @@ def _await_parts(store: Store, folder: str, part: Part, given_up: GivenUp, wait_
     """The files of all other parts."""
     found: Files = {}
     missing = {_note(number, part.parts): number for number in range(1, part.parts)}
-    deadline, pause = time.monotonic() + wait_s, _FIRST_LOOK_S
+    there, moved_at, pause = 0, time.monotonic(), _FIRST_LOOK_S
     while missing:
         for name in list(missing):
             try:
@@ -157,10 +159,13 @@ def _await_parts(store: Store, folder: str, part: Part, given_up: GivenUp, wait_
             del missing[name]
         if not missing:
             return found
-        why = given_up(True)
-        if why is None and time.monotonic() > deadline:
+        now, size = time.monotonic(), sum(file.bytes for file in store.listing().get(folder, {}).values())
+        if size != there:
+            there, moved_at = size, now
+        why = given_up(now - moved_at)
+        if why is None and now - moved_at > wait_s:
             numbers = ", ".join(str(number + 1) for number in missing.values())
-            why = f"part {numbers} of {part.parts} did not come within {wait_s:.0f} s: its worker is gone, or its disk is slow"
+            why = f"nothing came of part {numbers} of {part.parts} for {wait_s:.0f} s: its worker is gone, or its disk hangs"
         if why is not None:
             raise CheckpointError(f"the checkpoint of step {part.step} was given up: {why}", where=store.place(folder))
         time.sleep(pause)

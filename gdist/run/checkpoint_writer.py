@@ -53,14 +53,14 @@ class _Task:
 
 class CheckpointWriter:
     """``keep``: how many unnamed checkpoints stay; of each name only the newest. ``given_up(generation,
-    missing)``: why a checkpoint of that generation counts no more, or None; ``missing``: it still lacks parts."""
+    idle_s)``: why a checkpoint of that generation counts no more, or None (``GivenUp``)."""
 
     def __init__(
         self,
         where: Location,
         *,
         keep: int = 3,
-        given_up: Callable[[int, bool], str | None] = lambda generation, missing: None,
+        given_up: Callable[[int, float | None], str | None] = lambda generation, idle_s: None,
         part_wait_s: float = PART_WAIT_S,
     ) -> None:
         self.where = where
@@ -187,7 +187,7 @@ class CheckpointWriter:
             written = write_part(
                 self.where,
                 part,
-                given_up=lambda missing: self._given_up(part.generation, missing),
+                given_up=lambda idle_s: self._given_up(part.generation, idle_s),
                 wait_s=self._part_wait_s,
             )
             seconds = time.perf_counter() - begun

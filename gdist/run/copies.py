@@ -41,10 +41,9 @@ class Buffers:
         import torch
 
         with self._lock:
-            for buffer in self._free:
+            for i, buffer in enumerate(self._free):
                 if buffer.numel() >= size and buffer.is_pinned() == pinned:
-                    self._free.remove(buffer)
-                    return buffer
+                    return self._free.pop(i)
         return torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
 
     def give(self, buffer: Tensor) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _JOINING_S = 5.0  # for a worker that is told of a newer generation to enter it, before it is taken for one that was given up
-_PART_OF_THE_GONE_S = 10.0  # for the part of a worker that is no member any more: it may have left in peace
+_PART_OF_THE_GONE_S = 3.0  # without a byte of the part of a worker that is no member any more: it may have left in peace
 _LOOK_S = 0.05
 
 
@@ -35,18 +35,20 @@ class Fence:
         for old in [each for each in self._members if each < generation - 8]:
             del self._members[old]
 
-    def given_up(self, generation: int, missing: bool) -> str | None:
-        """Why a checkpoint of ``generation`` counts no more: this worker was given up, or parts are ``missing`` whose worker is
-        gone."""
+    def given_up(self, generation: int, idle_s: float | None) -> str | None:
+        """Why a checkpoint of ``generation`` counts no more: this worker was given up, or parts are missing, of which nothing
+        has come for ``idle_s`` (None: none is missing), and whose worker is gone."""
         deadline = time.monotonic() + _JOINING_S
         while (told := self._told()) > self.generation:
             if time.monotonic() > deadline:
                 return f"generation {told} goes on without this worker, whose last one was {self.generation}"
             time.sleep(_LOOK_S)
-        if missing and self.alone:
+        if idle_s is None:
+            return None
+        if self.alone:
             return "the other workers are gone"
         then, now = self._members.get(generation, set()), self._members.get(self.generation, set())
-        if missing and then - now and time.monotonic() - self._joined_at > _PART_OF_THE_GONE_S:
+        if then - now and min(idle_s, time.monotonic() - self._joined_at) > _PART_OF_THE_GONE_S:
             return "a worker that had a part in it is gone"
         return None
 

@@ -28,6 +28,7 @@ from gdist.worker.member import Member
 from tests.data.storage.servers import ACCESS_KEY, SECRET_KEY, options, s3_server
 from tests.ranks import run_ranks
 from tests.worker.jobs import JOBS, Trained, arrays
+from tests.worker.live import Live
 
 WIDE = ("exact=true", "model.width=24000", "micro_batches=4", "epochs=none", "steps=8")  # 5 MB: enough for several writers
 
@@ -173,13 +174,13 @@ def test_a_worker_that_was_given_up_writes_no_checkpoint(tmp_path: Path, monkeyp
     control = tmp_path / "control.json"
     guard = Fence(control)
     guard.begin(3, [(0, 0), (1, 0)])
-    assert guard.given_up(3, True) is None, "nobody says anything else"
+    assert guard.given_up(3, 60.0) is None, "nobody says anything else"
     control.write_text(json.dumps({"generation": 3}))
-    assert guard.given_up(3, True) is None
+    assert guard.given_up(3, 60.0) is None
     control.write_text(json.dumps({"generation": 4}))
-    assert "generation 4 goes on without this worker" in str(guard.given_up(3, False))
+    assert "generation 4 goes on without this worker" in str(guard.given_up(3, None))
     guard.begin(4, [(0, 0), (1, 0)])
-    assert guard.given_up(3, False) is None, "who has entered it may finish what it began before"
+    assert guard.given_up(3, None) is None, "who has entered it may finish what it began before"
 
 
 def test_a_zombie_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,3 +301,24 @@ def test_a_store_that_goes_away_stops_nothing(tmp_path: Path, monkeypatch: pytes
     assert isinstance(trained.error, CheckpointError), "the last one is what a run that ends must have"
     assert SECRET_KEY not in f"{callback.seen} {trained.error}"
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == SECRET_KEY
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("point", ["checkpoint_begin", "checkpoint_written", "checkpoint_part", "checkpoint_manifest"])
+def test_a_worker_killed_as_it_writes_costs_no_step_and_no_checkpoint_after(tmp_path: Path, point: str, victim: int) -> None:
+    if (point, victim) == ("checkpoint_manifest", 1):
+        pytest.skip("the first worker alone writes the manifest")
+    overrides = ("model.width=24000", "checkpoint_every=4")
+    for name in ("run", "quiet"):
+        (tmp_path / name).mkdir()
+    run = Live("plain", tmp_path / "run", *overrides, faults={victim: f"{point}:kill"}).train()
+    still = Live("plain", tmp_path / "quiet", *overrides, workers=1).train()
+    assert run.error is None
+    assert run.result is not None
+    assert still.result is not None
+    assert run.result["weights_sha256"] == still.result["weights_sha256"]
+    assert [line["step"] for line in run.lines if line["kind"] == "step"] == list(range(1, run.result["steps"] + 1))
+    found = listed(run.folder, verify=True)
+    assert not any(each["damage"] for each in found["checkpoints"])
+    assert found["checkpoints"][-1]["step"] == run.result["steps"]
+    assert found["checkpoints"][-1]["folder"] == found["newest_good"]
