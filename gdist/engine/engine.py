@@ -147,6 +147,8 @@ class Engine:
         return [span for share in found.values() for span in self.batches.spans(cut, share)]
 
     def _step(self, step: int, told: dict[str, int | None]) -> StepResult:
+        for control in self._controls:
+            control.decoded = False
         try:
             results: list[StepResult] = []
             for run in self._runs:
