@@ -19,7 +19,7 @@ from gdist.cluster.describing import describe, meant, nodes_of
 from gdist.cluster.lease import bind_to_raylet, end_unless_claimed, leave_process
 from gdist.cluster.office import Office
 from gdist.cluster.orders import Answer, Standing
-from gdist.cluster.reports import event_of
+from gdist.cluster.voice import Message
 from gdist.membership import events as ev
 from gdist.membership.instructions import End
 from gdist.records import Update
@@ -40,6 +40,7 @@ class Controller:
             os.chdir(charge.terms.folder)
         self._id = time.time_ns()  # tells this controller from the run's others
         self._closed = asyncio.Event()
+        self._heard: dict[tuple[int, int], int] = {}  # by worker
         again = bool(here.was_current_actor_reconstructed)
         self._parts = Office(charge, again=again)
         self._unclaimed = None if again else end_unless_claimed()
@@ -136,26 +137,21 @@ class Controller:
         written = office.chronicle.written
         return Answer(orders=orders, controller=(self._id, written.gaps), written_step=written.step)
 
-    async def tell(self, slot: int, incarnation: int, update: Update) -> None:
-        """Events and lines of a worker, unless it was given up."""
-        office = self._office()
-        if office.leading.machine.employs(slot, incarnation):
-            office.chronicle.heard(update)
-            if office.chronicle.trouble is not None:
-                office.leading.happened(ev.Trouble(office.chronicle.trouble))
+    async def hear(self, slot: int, incarnation: int, number: int, messages: list[Message]) -> None:
+        """What a worker says, in its order (voice.py); ``number``: counts its calls."""
+        office, worker = self._office(), (slot, incarnation)
+        if number <= self._heard.get(worker, 0):
+            return  # it was heard, and the answer was not
+        self._heard[worker] = number
+        for kind, content in messages:
+            if kind == "tell":
+                office.tell(worker, content)
+            else:
+                office.report(worker, kind, content)
 
     async def printed(self, slot: int, incarnation: int, lines: list[str]) -> None:
         """Lines that a worker's code has printed."""
         self._office().chronicle.printed(slot, lines)
-
-    async def report(self, slot: int, incarnation: int, kind: str, content: dict[str, Any]) -> None:
-        """What a worker has done; see ``reports.event_of``."""
-        office = self._office()
-        if kind == "started":
-            office.patrol.started((slot, incarnation), content)
-            office.staff.watched((slot, incarnation))
-        office.leading.happened(event_of(slot, incarnation, kind, content))
-        office.leading.noticed(kind, content)
 
     async def died(self, slot: int, incarnation: int, facts: dict[str, Any]) -> None:
         """An agent has seen a worker's process end."""

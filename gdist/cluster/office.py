@@ -19,13 +19,14 @@ from gdist.cluster.notes import Notes
 from gdist.cluster.orders import Exit, Mailbox, Order, Standing
 from gdist.cluster.patrol import Patrol
 from gdist.cluster.placement import release
-from gdist.cluster.reports import retaken
+from gdist.cluster.reports import event_of, retaken
 from gdist.cluster.scratch import remove_scratch
 from gdist.cluster.staff import Staff, Worker
 from gdist.cluster.taking_up import take_up
 from gdist.errors import GdistError
 from gdist.membership import events as ev
 from gdist.membership.machine import Machine
+from gdist.records import Update
 from gdist.run.folder import RunFolder
 
 LEAVE_S = 3.0  # for workers and agents to end once the run is over
@@ -98,6 +99,21 @@ class Office:
                 self.patrol.started(worker, standing.started)
             for event in retaken(*worker, standing):
                 self.leading.happened(event)
+
+    def tell(self, worker: Worker, update: Update) -> None:
+        """Events and lines of a worker, unless it was given up."""
+        if self.leading.machine.employs(*worker):
+            self.chronicle.heard(update)
+            if self.chronicle.trouble is not None:
+                self.leading.happened(ev.Trouble(self.chronicle.trouble))
+
+    def report(self, worker: Worker, kind: str, content: dict[str, Any]) -> None:
+        """What a worker has done; see ``reports.event_of``."""
+        if kind == "started":
+            self.patrol.started(worker, content)
+            self.staff.watched(worker)
+        self.leading.happened(event_of(*worker, kind, content))
+        self.leading.noticed(kind, content)
 
     def kill(self, worker: Worker) -> None:
         self.patrol.kill(worker)

@@ -1,8 +1,8 @@
 """A worker's process under Ray: a Member that does what the controller orders, on the process's main thread.
 
 Everything of torch happens on the main thread, where user code may use signals and where the thread pools of torch's kernels
-belong; a second thread holds the lease and receives orders. The controller is told what happened by calls that are not
-waited for, but for the last; where the worker stands goes with each pull as well.
+belong; a second thread holds the lease and receives orders, a third says what happened (voice.py); where the worker stands
+goes with each pull as well.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from gdist.cluster.lease import Lease, end_unless_claimed, leave_process
 from gdist.cluster.orders import Change, Exit, Join, Order, SaveNow, Standing, WishFor
 from gdist.cluster.sent_job import unpack_job
 from gdist.cluster.verdict import as_gdist
+from gdist.cluster.voice import Voice
 from gdist.cluster.worker_process import facts_of_process, on_termination, set_up_process
 from gdist.errors import PeerLost, Superseded
 from gdist.fault_points import fault_context
-from gdist.records import Changed, Membership, Update, Wishes
+from gdist.records import Changed, Membership, Wishes
 
 if TYPE_CHECKING:
     from gdist.worker.member import Member
 
-TELL_S = 20.0  # for the controller to have heard all that this worker said
-KEPT_REFERENCES = 64
 BROKEN_DEVICE = 70  # exit code
 
 
@@ -36,21 +35,20 @@ class WorkerActor:
 
     def __init__(self, post: Assignment) -> None:
         self._post = post
-        self._controller: Any = None
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()  # None: somebody listens anew
         self._wishes = Wishes()
         self._changes: dict[int, Membership] = {}
         self._newest = 0  # the highest generation that a Join named
         self._standing = Standing()
         self._member: Member | None = None
-        self._said: list[Any] = []
         self._unclaimed = end_unless_claimed()
 
     def live(self, controller: Any) -> None:
         """The worker's whole life, which ends the process."""
         self._unclaimed.cancel()
-        self._controller = controller
         post = self._post
+        self._voice = voice = Voice(controller, post.slot, post.incarnation)
+        voice.start()
         self._standing.started = facts_of_process()
         lease = Lease(
             controller, who=f"worker-{post.slot}", incarnation=post.incarnation, standing=lambda: replace(self._standing),
@@ -58,8 +56,8 @@ class WorkerActor:
         )  # fmt: skip
         lease.start()
         self._scratch_lock = set_up_process(post.run_id, post.slot, post.incarnation, post.folder, post.threads)
-        on_termination(lambda: self._report("leaving", reason="SIGTERM"))
-        self._report("started", **self._standing.started)
+        on_termination(lambda: self._voice.report("leaving", reason="SIGTERM"))
+        self._voice.report("started", **self._standing.started)
         from gdist.worker.dynamo import import_compiler_late
         from gdist.worker.machine import keep_freed_memory
 
@@ -68,13 +66,14 @@ class WorkerActor:
         from gdist.worker.member import make_member
 
         fault_context(worker=post.slot, incarnation=post.incarnation)
-        member = make_member(post.order, slot=post.slot, send=self._send, wishes=self._wishes, threads=post.threads)
+        member = make_member(post.order, slot=post.slot, send=voice.send, wishes=self._wishes, threads=post.threads)
+        member.outbox.acknowledge(0)  # somebody will: nothing is forgotten that is not written
         self._member = member
         try:
             self._obey(member)
         finally:
             member.leave()
-            self._flush()
+            self._voice.flush()
             lease.close()
         leave_process()
 
@@ -91,7 +90,7 @@ class WorkerActor:
         else:
             hello["node"] = self._standing.started["node"]
             self._standing = replace(self._standing, state="ready", hello=hello)
-            self._report("hello", **hello)
+            self._voice.report("hello", **hello)
         while True:
             order = self._orders.get()
             if isinstance(order, Exit):
@@ -111,27 +110,27 @@ class WorkerActor:
             try:
                 member.join(place, cancelled=lambda number=number: self._newest > number)  # type: ignore[misc]
                 self._stand("training", number, member)
-                self._report("entered", generation=number, step=member.step)
+                self._voice.report("entered", generation=number, step=member.step)
                 outcome = member.work()
             except Superseded:
                 return self._stand("broken", number, member)
             except PeerLost:
                 member.leave()  # its peers are free at once
                 self._stand("broken", number, member)
-                return self._report("broken", generation=number, step=self._standing.step)
+                return self._voice.report("broken", generation=number, step=self._standing.step)
             except BaseException as error:
                 member.leave()
                 return self._fail(error, step=_step(member), generation=number)
             if not isinstance(outcome, Changed):
                 self._standing.result = outcome
                 self._stand("returned", number, member)
-                return self._report("returned", generation=number, step=member.step, result=outcome)
+                return self._voice.report("returned", generation=number, step=member.step, result=outcome)
             place = self._changes.pop(outcome.generation)
             for past in [each for each in self._changes if each < outcome.generation]:
                 del self._changes[past]
             if place.rank < 0:
                 self._stand("left", number, member)
-                return self._report("left", generation=number, step=member.step)
+                return self._voice.report("left", generation=number, step=member.step)
         return self._stand("broken", place.generation, member)  # a Join for a later one waits
 
     def _save(self, member: Member, order: SaveNow) -> None:
@@ -141,19 +140,19 @@ class WorkerActor:
                 from gdist.worker.samples import samples_of
 
                 samples = samples_of(member.built, *order.blame)
-            self._report("saved", step=member.save(), samples=samples)
+            self._voice.report("saved", step=member.save(), samples=samples)
         except BaseException as error:
-            self._report("saved", step=member.step, error=as_gdist(error).to_dict(), samples=samples)
+            self._voice.report("saved", step=member.step, error=as_gdist(error).to_dict(), samples=samples)
 
     def _fail(self, error: BaseException, *, step: int | None, generation: int = 0) -> None:
         broken = broken_device(error)
         if broken is not None:
             os.write(1, f"{broken}\n".encode())  # its last words
-            self._flush()
+            self._voice.flush()
             os._exit(BROKEN_DEVICE)
         told = as_gdist(error).to_dict()
         self._standing = replace(self._standing, state="failed", step=step, generation=generation, error=told)
-        self._report("failed", error=told, step=step, generation=generation)
+        self._voice.report("failed", error=told, step=step, generation=generation)
 
     def _stand(
         self, state: str, generation: int, member: Member, *, workers: tuple[tuple[int, int], ...] | None = None
@@ -196,22 +195,6 @@ class WorkerActor:
         """Nobody is left to report to: a checkpoint at the next boundary, which training writes as it ends, and out."""
         self._wishes.add("stop", reason=reason)
         self._orders.put(Exit())
-
-    def _send(self, update: Update) -> None:
-        self._say(self._controller.tell.remote(self._post.slot, self._post.incarnation, update))
-
-    def _report(self, kind: str, **content: Any) -> None:
-        self._say(self._controller.report.remote(self._post.slot, self._post.incarnation, kind, content))
-
-    def _say(self, reference: Any) -> None:
-        self._said = [*self._said[1 - KEPT_REFERENCES :], reference]
-
-    def _flush(self) -> None:
-        import ray
-
-        if self._said:
-            ray.wait(self._said, num_returns=len(self._said), timeout=TELL_S)
-        self._said = []
 
 
 def _step(member: Member) -> int | None:
