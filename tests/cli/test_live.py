@@ -128,7 +128,9 @@ def test_scale_kill_and_drain_are_told_where_they_are_asked_and_where_it_trains(
     assert json.loads(proved.stdout)["proved"], proved.stdout
 
 
-def test_more_than_the_micro_batches_and_a_run_that_is_over_are_refused(terminal: Terminal) -> None:
+def test_the_only_worker_leaves_with_a_checkpoint_from_which_the_next_goes_on_and_what_cannot_be_is_refused(
+    terminal: Terminal,
+) -> None:
     terminal.await_(lambda: terminal.generation_of([0]), "the first step")
     refused = terminal.gdist("scale", "tiny", "99")
     assert refused.returncode == 2
@@ -136,5 +138,11 @@ def test_more_than_the_micro_batches_and_a_run_that_is_over_are_refused(terminal
     there = terminal.gdist("drain", "nowhere")
     assert there.returncode == 2
     assert "note: worker 0 on " in there.stderr
-    terminal.end()
+
+    drained = terminal.gdist("drain", "tiny", "worker-0", "--json")
+    assert drained.returncode == 0, drained.stderr
+    told = json.loads(drained.stdout)
+    assert told["first_steps"]["0"] == told["last_steps"]["0"] + 1
+    said = terminal.end()
+    assert " lost" not in said
     assert terminal.gdist("scale", "tiny", "2").returncode == 2
