@@ -125,6 +125,9 @@ class WorkerActor:
                 self._standing.result = outcome
                 self._stand("returned", number, member)
                 return self._voice.report("returned", generation=number, step=member.step, result=outcome)
+            if not outcome.generation:  # all leave, with a checkpoint
+                self._stand("left", number, member)
+                return self._report("left", generation=number, step=member.step)
             place = self._changes.pop(outcome.generation)
             for past in [each for each in self._changes if each < outcome.generation]:
                 del self._changes[past]
