@@ -127,7 +127,7 @@ class WorkerActor:
                 return self._voice.report("returned", generation=number, step=member.step, result=outcome)
             if not outcome.generation:  # all leave, with a checkpoint
                 self._stand("left", number, member)
-                return self._report("left", generation=number, step=member.step)
+                return self._voice.report("left", generation=number, step=member.step)
             place = self._changes.pop(outcome.generation)
             for past in [each for each in self._changes if each < outcome.generation]:
                 del self._changes[past]
