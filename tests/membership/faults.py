@@ -20,7 +20,7 @@ def plan_faults(sim: Simulation) -> None:
     time = rng.choice((0.0, 2.5))
     for _ in range(count):
         time = min(time + rng.expovariate(1 / rng.choice((0.03, 0.3, 2.0))), HEAL_S)
-        kind = rng.choices(KINDS, weights=(6, 2, 1, 1, 3, 2, 1, 3, 2, 0.3))[0]
+        kind = rng.choices(KINDS, weights=(6, 2, 1, 1, 3, 2, 1, 3, 2, 1))[0]
         sim.at(time, lambda kind=kind: inject(sim, kind))
 
 

@@ -160,6 +160,8 @@ class Simulation:
         self.generations += 1
         if order.source is None and any(w.alive and not w.fenced and w.history for w in self.workers.values()):
             raise Violation("the state of a living worker is thrown away")
+        if order.source is None and not order.restore and self.checkpoint:
+            raise Violation("the run begins anew although it has a checkpoint")
         self.groups[order.generation] = Group(self, order)
         for who in (*order.workers, *order.leaving):
             self.send(*who, lambda worker: worker.change(order) if order.planned else worker.join(order))
