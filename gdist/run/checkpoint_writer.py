@@ -1,8 +1,9 @@
 """Writes a worker's parts of checkpoints in a thread, while training goes on: a step waits only for the copy in memory.
 
-Parts are written in the order in which they were saved. At most one is being written and one waits: ``busy`` says so to the
-worker that leads, which wishes for no more meanwhile (it is done with a checkpoint only when all parts have come, so that
-no other worker has more in hand). A failure (full disk, folder read-only, store away) stops nothing: it is in ``reports()``.
+Parts are written in the order in which they were saved. At most one is being written and one waits, unless they are small:
+``busy`` says so to the worker that leads, which wishes for no more meanwhile (it is done with a checkpoint only when all parts
+have come, so that no other worker has more in hand). A failure (full disk, folder read-only, store away) stops nothing: it is
+in ``reports()``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 PART_WAIT_S = 120.0  # for the others' parts
 _LEAST_PREPARED = 1 << 20  # bytes
-_HELD = 2  # parts in hand, of which one is being written
+_HELD = 2  # parts in hand, of which one is being written; more if they are small
+_SMALL = 64 << 20  # bytes of all of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ class CheckpointWriter:
         self._buffers = Buffers()
         self._change = threading.Condition()
         self._waiting: list[_Task] = []
-        self._writing = False
+        self._writing: _Task | None = None
         self._closed = False
         self._reports: list[Report] = []
         self._thread: threading.Thread | None = None
@@ -80,7 +82,7 @@ class CheckpointWriter:
     def busy(self) -> bool:
         """Whether one more would have to wait for memory."""
         with self._change:
-            return len(self._waiting) + self._writing >= _HELD
+            return self._full()
 
     def save(
         self,
@@ -106,7 +108,7 @@ class CheckpointWriter:
         with self._change:
             if self._closed:
                 raise CheckpointError(f"the checkpoint of step {step} came after the writer was closed")
-            self._change.wait_for(lambda: len(self._waiting) + self._writing < _HELD, 2 * self._part_wait_s)
+            self._change.wait_for(lambda: not self._full(), 2 * self._part_wait_s)
         begun = time.perf_counter()
         pieces, words = share(files, number, parts)
         copy = copy_share(pieces, self._buffers)
@@ -163,6 +165,10 @@ class CheckpointWriter:
         if self._thread is not None:
             self._thread.join(timeout)
 
+    def _full(self) -> bool:
+        held = [*self._waiting, *([self._writing] if self._writing else [])]
+        return len(held) >= _HELD and sum(task.copy.buffer.numel() for task in held) >= _SMALL
+
     def _run(self) -> None:
         while True:
             with self._change:
@@ -170,13 +176,13 @@ class CheckpointWriter:
                 if not self._waiting:
                     return
                 task = self._waiting.pop(0)
-                self._writing = True
+                self._writing = task
             report = self._write(task)
             self._buffers.give(task.copy.buffer)
             with self._change:
                 self.last_error = report.error
                 self._reports.append(report)
-                self._writing = False
+                self._writing = None
                 self._change.notify_all()
 
     def _write(self, task: _Task) -> Report:
