@@ -142,7 +142,7 @@ def test_the_only_worker_leaves_with_a_checkpoint_from_which_the_next_goes_on_an
     drained = terminal.gdist("drain", "tiny", "worker-0", "--json")
     assert drained.returncode == 0, drained.stderr
     told = json.loads(drained.stdout)
-    assert told["first_steps"]["0"] == told["last_steps"]["0"] + 1
+    assert list(told["first_steps"].values()) == [told["last_steps"]["0"] + 1]
     said = terminal.end()
     assert " lost" not in said
     assert terminal.gdist("scale", "tiny", "2").returncode == 2
