@@ -43,6 +43,7 @@ class Batches:
         self._least_rows = least_rows
         self._kept: dict[Span, Batch] = {}  # of the step under way
         self._step = -1
+        self.left_out: frozenset[tuple[int, int]] = frozenset()  # (step, micro-batch) whose rows all count as bad
         self.taken: Span | None = None  # epoch and positions of the pass that was loaded last
 
     def load(self, cut: Cut, share: Pass) -> Batch:
@@ -66,7 +67,7 @@ class Batches:
 
     def spans(self, cut: Cut, share: Pass) -> Iterator[Span]:
         """What ``load`` asks for, so that it can be read ahead: (epoch, first position, one past the last)."""
-        if self._transform is None:
+        if self._transform is None and not self._leaves_out(cut, share):
             yield cut.epoch, share.start, share.stop
         else:
             for i in range(share.first, share.first + share.count):
@@ -74,21 +75,22 @@ class Batches:
 
     def _make(self, cut: Cut, share: Pass) -> Batch:
         batch = self._read(cut, share)
-        if batch.bad and batch.rows < self._least_rows:
-            stamp, bad = batch.stamp, batch.bad + batch.rows
-            batch = batch.slice(0, 0)
-            batch.stamp, batch.bad = stamp, bad
-        return batch
+        return _all_bad(batch) if batch.bad and batch.rows < self._least_rows else batch
+
+    def _leaves_out(self, cut: Cut, share: Pass) -> bool:
+        return bool(self.left_out) and any((cut.step, share.first + i) in self.left_out for i in range(share.count))
 
     def _read(self, cut: Cut, share: Pass) -> Batch:
         read = [self._load(*span) for span in self.spans(cut, share)]
-        if self._transform is None:
+        if self._leaves_out(cut, share):
+            read = [_all_bad(b) if (cut.step, share.first + i) in self.left_out else b for i, b in enumerate(read)]
+        elif self._transform is None:
             return read[0]
         changed = [
             self.transformed(batch, step=cut.step, micro_batch=share.first + i) for i, batch in enumerate(read) if batch.rows
         ]
         batch = Batch.joined(changed) if len(changed) > 1 else changed[0] if changed else read[0]
-        batch.stamp, batch.bad = sum(part.stamp for part in read), sum(part.bad for part in read)
+        batch.stamp, batch.bad = sum(part.stamp for part in read) % (1 << 64), sum(part.bad for part in read)
         return batch
 
     def transformed(self, batch: Batch, *, step: int, micro_batch: int) -> Batch:
@@ -106,3 +108,10 @@ class Batches:
                 help="return a Batch, or a dict of tensors by name, with as many rows as it got",
             )
         return Batch(columns, stamp=batch.stamp, bad=batch.bad)
+
+
+def _all_bad(batch: Batch) -> Batch:
+    """The same read, none of it used."""
+    empty = batch.slice(0, 0)
+    empty.stamp, empty.bad = batch.stamp, batch.bad + batch.rows
+    return empty

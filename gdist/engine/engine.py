@@ -94,8 +94,9 @@ class Engine:
         self._sums: list[Sums] = []
         self._controls: list[Control] = []
 
-    def join(self, collective: Collective, *, generation: int = 1) -> None:
-        """Takes a place in a generation; raises JobError where it has more workers than micro-batches."""
+    def join(self, collective: Collective, *, generation: int = 1, skip: Sequence[tuple[int, int, int]] = ()) -> None:
+        """Takes a place in a generation; raises JobError where it has more workers than micro-batches. ``skip``: (step from 1,
+        first, one past the last) of micro-batches whose rows count as bad."""
         if collective.size > self.plan.micro_batches:
             raise JobError(
                 f"{collective.size} workers cannot share {self.plan.micro_batches} micro-batches",
@@ -105,6 +106,7 @@ class Engine:
         self.leave()
         self.collective = collective
         self.batches.forget()
+        self.batches.left_out = frozenset((step - 1, i) for step, first, stop in skip for i in range(first, stop))
         self._runs = [self._ready(n, part, collective, generation) for n, part in enumerate(self._parts)]
 
     def leave(self) -> None:

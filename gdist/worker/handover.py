@@ -250,7 +250,7 @@ def _packed(tensors: Sequence[Tensor], places: Sequence[int], total: int, device
     flat = [tensor.detach().to(device).contiguous().view(-1).view(torch.uint8) for tensor in tensors]
     if len(flat) == 1 and flat[0].numel() == total:
         return flat[0]
-    packed = torch.zeros(total, dtype=torch.uint8, device=device)
+    packed = torch.empty(total, dtype=torch.uint8, device=device)
     for part, place in zip(flat, places, strict=True):
         packed[place : place + part.numel()] = part
     return packed

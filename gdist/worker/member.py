@@ -168,7 +168,7 @@ class Member:
         level(collective, session.state, source=membership.source, device=built.device)
         fault_point("level")
         built.engine.at = self._allowances.enter
-        built.engine.join(collective, generation=membership.generation)
+        built.engine.join(collective, generation=membership.generation, skip=membership.skip)
         session.generation = membership.generation
         if membership.rank == 0:
             self.outbox.lead()
@@ -242,6 +242,14 @@ class Member:
         """Ends this worker's part in its generation: its peers are told at once. Idempotent."""
         if self._built is not None:
             self._built.engine.leave()
+
+    def break_off(self, generation: int) -> None:
+        """From any thread: ``generation`` forms without waiting for the end of the present one, if that is older; whoever waits
+        in it for a peer is freed (``work`` raises PeerLost), though no connection has told of a loss (a vanished machine)."""
+        training = self._training
+        collective = training.session.built.engine.collective if training is not None else None
+        if training is not None and collective is not None and training.session.generation < generation:
+            collective.close()
 
     def close(self) -> None:
         """Leaves for good: nothing of this member goes on in other threads."""

@@ -14,11 +14,12 @@ from torch import nn
 from gdist.data import Batch, Parquet
 from gdist.data.identity import stamps, total
 from gdist.engine.batches import Batches
-from gdist.engine.collective import Collective
+from gdist.engine.collective import Alone, Collective
 from gdist.engine.plan import Plan
 from gdist.job import Job
 from gdist.worker.build import build
 from gdist.worker.opening import find_data
+from tests.engine.cases import CASES, make_engine
 from tests.ranks import run_ranks
 
 BAD = {1, 2, 3, 8, 9, 10, 11, 13, 14}  # of micro-batches of 4: leaves 1, 4, none, 2, 4
@@ -82,3 +83,22 @@ def test_batch_norm_is_not_asked_to_normalize_the_one_row_that_bad_ones_left(siz
     for (weight, first), (full, _) in run_ranks(_normed, size, str(tmp_path / "t.parquet")):
         assert first == [[0, 4, 0, 4], [4, 8, 4, 0], [8, 12, 0, 4], [12, 16, 2, 2], [16, 20, 4, 0]]
         assert (weight, full) == (10, 20)
+
+
+@pytest.mark.parametrize("name", ["mlp", "convolutional"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_micro_batches_left_out_are_like_ones_whose_rows_are_all_bad(name: str, exact: bool) -> None:
+    """Of the second step, micro-batches 2 and 3; where passes are merged their rows go out of the middle of one."""
+    plan = make_engine(CASES[name]).plan.cut(1)
+    engines = [
+        make_engine(CASES[name], exact=exact, bad=range(plan.bounds[2], plan.bounds[4])),
+        make_engine(CASES[name], exact=exact),
+    ]
+    engines[0].join(Alone())
+    engines[1].join(Alone(), skip=[(2, 2, 4)])
+    for step in range(3):
+        results = [engine.step(step) for engine in engines]
+        assert results[0].weight == results[1].weight
+        assert results[0].reads.tolist() == results[1].reads.tolist()
+    weights = [engine.replica.weights() for engine in engines]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
