@@ -11,6 +11,8 @@ from typing import Any
 from gdist.cluster.names import NAMESPACE, agent_name
 from gdist.cluster.node_agent import NodeAgent
 
+AGAIN_S = 0.2
+
 
 class Agents:
     """``reserved``: as in ``NodeAgent``; ``lost(node)``: an agent's process is gone before its time. An agent is called
@@ -97,13 +99,17 @@ class Agents:
         task.add_done_callback(self._watching.discard)
 
     async def _until_gone(self, node: str, count: int, agent: Any) -> None:
-        from ray.exceptions import RayError
+        from ray.exceptions import ActorUnavailableError, RayError
 
         name = f"agent-{node}"
-        try:
-            await agent.until_gone.remote()
-        except RayError:
-            if self._counts.get(name) == count and name not in self._done:
-                self._handles.pop(name, None)
-                self._heard.pop(name, None)
-                self._lost(node)
+        while True:
+            try:
+                await agent.until_gone.remote()
+            except ActorUnavailableError:  # says nothing of its life
+                await asyncio.sleep(AGAIN_S)
+            except RayError:
+                break
+        if self._counts.get(name) == count and name not in self._done:
+            self._handles.pop(name, None)
+            self._heard.pop(name, None)
+            self._lost(node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gdist.cluster.staff import Staff, Worker
@@ -21,7 +22,8 @@ SHOWN_LINES = 5
 class Losses:
     """Of one run."""
 
-    def __init__(self, leading: Leading, staff: Staff) -> None:
+    def __init__(self, leading: Leading, staff: Staff, *, kill: Callable[[Worker], None]) -> None:
+        self._kill = kill
         self._leading = leading
         self._staff = staff
         self._gone: set[Worker] = set()
@@ -62,6 +64,7 @@ class Losses:
         while worker not in self._gone and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         if worker not in self._gone:
+            self._kill(worker)  # Ray's word is no death: the process may be there still
             seat = self._leading.machine.seats.get(worker[0])
             host = seat.hello.get("host") if seat is not None else None
             facts: dict[str, Any] = {

@@ -52,7 +52,7 @@ class Office:
             note_down=self.notes.note_down,
         )  # fmt: skip
         self.notes.of(self.leading)
-        self._losses = Losses(self.leading, self.staff)
+        self._losses = Losses(self.leading, self.staff, kill=self.kill)
         self.driver = DriverWatch(charge, lost=self._driver_lost)
 
     def begin(self) -> None:

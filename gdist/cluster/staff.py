@@ -23,6 +23,7 @@ from gdist.run.folder import RunFolder
 
 Worker = tuple[int, int]  # slot, incarnation
 WAIT_ONCE_S = 1.0
+AGAIN_S = 0.2
 
 
 class Staff:
@@ -163,12 +164,16 @@ class Staff:
         self._aside(self._until_gone(worker, handle))
 
     async def _until_gone(self, worker: Worker, handle: Any) -> None:
-        note = ""
-        try:
-            await handle.until_gone.remote()
-        except Exception as error:
-            note = f"{type(error).__name__}: {error}"[:2000]
-        self._gone(worker, RunFailed(f"worker {worker[0]} could not live", note=note or None))
+        from ray.exceptions import ActorUnavailableError
+
+        while True:
+            try:
+                await handle.until_gone.remote()
+            except ActorUnavailableError:  # says nothing of its life
+                await asyncio.sleep(AGAIN_S)
+            except Exception as error:
+                note = f"{type(error).__name__}: {error}"[:2000]
+                return self._gone(worker, RunFailed(f"worker {worker[0]} could not live", note=note))
 
     def _aside(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
