@@ -69,6 +69,7 @@ def change(s: State) -> None:
     if len(staying) == len(members) and not joiners:
         return
     if not staying:
+        joiners = joiners[: s.cap + s.spare - 1]
         if not joiners:
             return _drain(s, members)
         staying = members[:1]  # it hands its state over, and leaves with the next change

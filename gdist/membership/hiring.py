@@ -27,7 +27,7 @@ def hire(s: State) -> None:
     unplaced = sum(seat.state == "hired" for seat in staying)
     count = len(staying)
     target = s.cap if s.live else s.least
-    for number in range(target):
+    for number in range(target + len(s.seats)):  # those who must leave keep their slots until they are gone
         if count >= target or (count >= s.least and unplaced):
             break
         slot = s.slots.setdefault(number, Slot(s.first_incarnation))

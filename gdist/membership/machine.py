@@ -25,7 +25,8 @@ END_S = 120.0  # from the first worker's end to the last one's
 class Machine:
     """``least`` to ``most`` workers; ``given``: the number is the user's own. ``live``: false where a death ends the run.
     ``resume``: the first generation begins from the newest good checkpoint. ``poisoned``: "stop" or "skip". ``generation``: the
-    run's last one so far. ``taking_up``: how often the run's controller was restarted: it is at work already."""
+    run's last one so far. ``taking_up``: how often the run's controller was restarted: it is at work already.
+    ``skip``: (step, first, one past the last) of micro-batches that were left out so far."""
 
     def __init__(
         self,
@@ -38,11 +39,13 @@ class Machine:
         poisoned: str = "stop",
         generation: int = 0,
         taking_up: int = 0,
+        skip: tuple[tuple[int, int, int], ...] = (),
         now: float,
     ) -> None:
         self._s = State(
             least=least, most=most, given=given, live=live, restore=resume, poisoned=poisoned, generation=generation, now=now
         )
+        self._s.skip = skip
         if taking_up:
             listen(self._s, times=taking_up)
 
@@ -123,8 +126,9 @@ class Machine:
                 s.step, s.stalled, s.vain = event.step, [], 0
             seat.step = event.step
         if isinstance(event, ev.Entered):
+            if not seat.entered:
+                s.barren = []
             seat.entered, seat.entered_at = event.generation, s.now
-            s.barren = []
             s.turn(seat, "training")
         elif isinstance(event, ev.Left):
             s.turn(seat, "left")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gdist.errors import RunFailed, WorkerLost
 from gdist.membership.change import form
-from gdist.membership.ending import conclude, fail
+from gdist.membership.ending import conclude, fail, over
 from gdist.membership.hiring import dismiss, lost
 from gdist.membership.instructions import End, Kill
 from gdist.membership.state import NEVER, Seat, State
@@ -83,7 +83,11 @@ def _form(s: State) -> None:
         return s.enter("waiting")  # it must leave, and nobody is there to take its state over
     staying.sort(key=lambda seat: (_rank(s, seat), seat.slot))
     s.reason = s.reason or "a worker was lost"
-    form(s, [*staying, *ready][: max(s.cap, len(staying))], source=source, planned=False)
+    room = s.cap + s.spare if source.leaving else s.cap
+    if source.leaving and len(staying) == 1 == room:  # a step has no part for a second one
+        dismiss(s, source)
+        return s.enter("waiting")
+    form(s, [*staying, *ready][: max(room, len(staying))], source=source, planned=False)
 
 
 def begin(s: State) -> None:
@@ -92,6 +96,8 @@ def begin(s: State) -> None:
     ready = sorted(
         (seat for seat in s.seats.values() if seat.state == "ready" and not seat.leaving), key=lambda seat: seat.slot
     )
+    if s.phase == "waiting" and "stop" in s.wishes:
+        return over(s, End(reason=s.wishes["stop"], step=s.step))
     if able and ready and s.phase == "waiting":
         return _form(s)
     if not able and s.micro_batches is not None and len(ready) >= s.floor:
@@ -152,7 +158,3 @@ def _stalled(s: State) -> bool:
         s, WorkerLost(f"{len(s.stalled)} workers were lost without a step between them", note=f"the last one: {s.stalled[-1]}")
     )
     return True
-
-
-def stop_waiting(s: State, reason: str) -> End:
-    return End(reason=reason, step=s.step)

@@ -128,6 +128,11 @@ class State:
         return self.most if self.micro_batches is None else min(self.most, self.micro_batches)
 
     @property
+    def spare(self) -> int:
+        """1 if a step has a part for one worker more than wanted: for one that must leave and hands its state over."""
+        return int(self.micro_batches is not None and self.cap < self.micro_batches)
+
+    @property
     def floor(self) -> int:
         """How many must be ready before a generation can begin without anybody's state."""
         return min(self.least, self.cap)

@@ -8,7 +8,20 @@ from gdist.membership import events as ev
 from tests.membership.simulator import HEAL_S, Simulation
 from tests.membership.workers import Worker
 
-KINDS = ("kill", "kill two", "kill all", "vanish", "stop", "leave", "drain node", "scale", "controller", "fail")
+KINDS = (
+    "kill",
+    "kill two",
+    "kill all",
+    "vanish",
+    "stop",
+    "leave",
+    "drain node",
+    "scale",
+    "controller",
+    "fail",
+    "wish",
+    "refuse",
+)
 PHASES = ("starting", "forming", "training", "changing", "broken", "waiting", "taking up", "returned")
 
 
@@ -20,7 +33,7 @@ def plan_faults(sim: Simulation) -> None:
     time = rng.choice((0.0, 2.5))
     for _ in range(count):
         time = min(time + rng.expovariate(1 / rng.choice((0.03, 0.3, 2.0))), HEAL_S)
-        kind = rng.choices(KINDS, weights=(6, 2, 1, 1, 3, 2, 1, 3, 2, 1))[0]
+        kind = rng.choices(KINDS, weights=(6, 2, 1, 1, 3, 2, 1, 3, 2, 1, 0.5, 1))[0]
         sim.at(time, lambda kind=kind: inject(sim, kind))
 
 
@@ -36,6 +49,13 @@ def inject(sim: Simulation, kind: str) -> None:
         mark(sim, kind)
         victims = [worker for worker in living if worker.state == "training"]
         return sim.random.choice(victims).fail() if victims else None
+    if kind == "wish":
+        mark(sim, kind)
+        return sim.hear(ev.WishRaised("stop", "asked"))
+    if kind == "refuse":
+        mark(sim, kind)
+        victims = [worker for worker in living if worker.state in ("preparing", "ready") and not worker.stopped]
+        return sim.random.choice(victims).refuse() if victims else None
     if kind == "scale":
         least = sim.random.randint(1, min(3, sim.micro_batches))
         mark(sim, kind)
@@ -61,7 +81,8 @@ def inject(sim: Simulation, kind: str) -> None:
                 sim.at(sim.random.random() * 3, victim.go_on)
         else:
             sim.hear(ev.Leaving(victim.slot, victim.incarnation, "SIGTERM"))
-            later(sim, [victim], 3.0, Worker.die)
+            if sim.random.random() < 0.7:  # else it is patient
+                later(sim, [victim], 3.0, Worker.die)
 
 
 def later(sim: Simulation, victims: list[Worker], seconds: float, what: Callable[[Worker], None]) -> None:

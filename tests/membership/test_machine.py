@@ -110,19 +110,29 @@ def test_a_scale_down_lets_the_last_leave_and_dismisses_them_once_the_others_go_
 def test_a_drained_node_is_left_and_not_hired_on_again() -> None:
     run = training(2)
     run.machine.seats[1].node = "there"
-    form = only(run.tell(ev.DrainNode("there", "maintenance")), Form)
+    done = run.tell(ev.DrainNode("there", "maintenance"))
+    assert only(done, Hire) == Hire(2, 0, avoid=("there",))
+    form = only(done, Form)
     assert (form.workers, form.leaving) == (((0, 0),), ((1, 0),))
     run.tell(ev.Left(1, 0, 1, 5))
-    assert run.tell(ev.Entered(0, 0, 2, 5)) == [Dismiss(1, 0), Hire(1, 1, avoid=("there",))]
+    assert run.tell(ev.Entered(0, 0, 2, 5)) == [Dismiss(1, 0)]
 
 
 def test_the_last_worker_that_must_leave_saves_first_and_its_successor_restores() -> None:
     run = training(1)
-    assert only(run.tell(ev.Leaving(0, 0, "SIGTERM")), Ask) == Ask("drain", "SIGTERM")
+    assert run.tell(ev.Leaving(0, 0, "SIGTERM")) == [Ask("drain", "SIGTERM"), Hire(1, 0)]
     run.returned(0, 7)
     run.tell(ev.Died(0, 0, LOST))
-    form = only(run.ready(0, 1), Form)
+    form = only(run.ready(1), Form)
     assert (form.source, form.restore) == (None, True)
+
+
+def test_the_last_worker_that_must_leave_and_has_time_hands_its_state_over() -> None:
+    run = training(1)
+    run.tell(ev.Leaving(0, 0, "SIGTERM"))
+    run.tell(ev.Left(0, 0, 1, 7))
+    form = only(run.ready(1), Form)
+    assert (form.workers, form.source, form.restore) == (((0, 0), (1, 0)), 0, False)
 
 
 def test_when_all_are_lost_the_run_goes_on_from_its_checkpoint() -> None:

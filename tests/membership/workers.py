@@ -113,6 +113,13 @@ class Worker:
             self.report(ev.Failed(*self.who, self.generation, self.step, self.error))
             group.lose(self)
 
+    def refuse(self) -> None:
+        """Its job or its data is not what it should be, before it is a member."""
+        self.sim.failed = True
+        self.state = "failed"
+        self.error = UserCodeError("theirs, before it began")
+        self.report(ev.Failed(*self.who, 0, None, self.error))
+
     def die(self, *, silently: bool = False) -> None:
         """By SIGKILL: its watch reports it, with what its page says; or its whole machine is gone, which is found out late."""
         if not self.alive:
