@@ -19,6 +19,7 @@ from gdist.cluster.describing import describe, meant, nodes_of
 from gdist.cluster.lease import bind_to_raylet, end_unless_claimed, leave_process
 from gdist.cluster.office import Office
 from gdist.cluster.orders import Answer, Standing
+from gdist.cluster.verdict import as_gdist
 from gdist.cluster.voice import Message
 from gdist.membership import events as ev
 from gdist.membership.instructions import End
@@ -143,11 +144,14 @@ class Controller:
         if number <= self._heard.get(worker, 0):
             return  # it was heard, and the answer was not
         self._heard[worker] = number
-        for kind, content in messages:
-            if kind == "tell":
-                office.tell(worker, content)
-            else:
-                office.report(worker, kind, content)
+        try:
+            for kind, content in messages:
+                if kind == "tell":
+                    office.tell(worker, content)
+                else:
+                    office.report(worker, kind, content)
+        except Exception as error:  # the edge of this process: an end that says so, or the run would wait for ever
+            office.leading.end(End(error=as_gdist(error)))
 
     async def printed(self, slot: int, incarnation: int, lines: list[str]) -> None:
         """Lines that a worker's code has printed."""

@@ -88,7 +88,7 @@ class WorkerActor:
         except BaseException as error:
             self._fail(error, step=None)
         else:
-            hello["node"] = self._standing.started["node"]
+            hello |= {"node": self._standing.started["node"]}
             self._standing = replace(self._standing, state="ready", hello=hello)
             self._voice.report("hello", **hello)
         while True:
