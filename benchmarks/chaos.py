@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -53,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parse.add_argument("--faults", type=int, default=12)
     parse.add_argument("--seed", type=int, help="default: a random one, which is said")
+    parse.add_argument(
+        "--seconds", type=float, default=math.inf, help="no further fault after so long; ``faults`` says how many"
+    )
     parse.add_argument("--only", help=f"kinds of faults: {','.join(FAULTS)}")
     parse.add_argument("--keep", help="a folder for the run; it stays")
     parse.add_argument("--json", action="store_true")
@@ -62,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parse.error(f"{', '.join(sorted(unknown))}: not among {', '.join(FAULTS)}")
     folder = Path(given.keep or tempfile.mkdtemp(prefix="gdist-chaos-")).absolute()
     try:
-        found = measure(given.faults, seed, folder, only=given.only.split(",") if given.only else None)
+        only = given.only.split(",") if given.only else None
+        found = measure(given.faults, seed, folder, only=only, limit_s=given.seconds)
     except (Sick, GdistError) as error:
         print(f"seed {seed}, {folder}: {error}\n{_end_of(folder / 'log')}", file=sys.stderr)
         sys.exit(1)
@@ -72,20 +77,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(0 if is_good(found) else 1)
 
 
-def measure(count: int, seed: int, folder: Path, *, only: list[str] | None = None) -> dict[str, Any]:
-    """The run under ``count`` faults, the quiet run, and what the checker finds."""
+def measure(count: int, seed: int, folder: Path, *, only: list[str] | None = None, limit_s: float = math.inf) -> dict[str, Any]:
+    """The run under ``count`` faults, or as many as come within ``limit_s``, the quiet run, and what the checker finds."""
     (folder / "records").mkdir(parents=True)
     (folder / "quiet-records").mkdir()
     begun = time.monotonic()
-    injected = _disturbed(count, seed, folder, only)
+    injected = _disturbed(count, seed, folder, only, limit_s)
     seconds = time.monotonic() - begun
     steps = int(json.loads((folder / "run/result.json").read_text())["steps"])
     _quiet(folder, steps)
     found = check(folder / "run", folder / "quiet", records=folder / "records")
-    return {"faults": count, "seed": seed, **found, "seconds": round(seconds, 1), "injected": injected}
+    return {"faults": sum(injected.values()), "seed": seed, **found, "seconds": round(seconds, 1), "injected": injected}
 
 
-def _disturbed(count: int, seed: int, folder: Path, only: list[str] | None) -> dict[str, int]:
+def _disturbed(count: int, seed: int, folder: Path, only: list[str] | None, limit_s: float) -> dict[str, int]:
     """Returns how many faults of each kind there were."""
     chance, injected = random.Random(seed), dict.fromkeys(FAULTS, 0)
     command = [
@@ -106,8 +111,10 @@ def _disturbed(count: int, seed: int, folder: Path, only: list[str] | None) -> d
     try:
         _until(driver, lambda: last_step(folder / "run") > 0, START_S, "the first step")
         with reach(folder / "run") as controller:
-            run = Run(controller, driver.pid, chance)
+            run, ends = Run(controller, driver.pid, chance), time.monotonic() + limit_s
             for number, (wait_s, name) in enumerate(schedule(count, chance)):
+                if time.monotonic() > ends:
+                    break
                 name = chance.choice(only) if only else name
                 _healthy(driver, run, folder, f"before fault {number + 1}, {name}")
                 time.sleep(wait_s)
