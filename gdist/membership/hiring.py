@@ -21,6 +21,8 @@ def hire(s: State) -> None:
     """Gives out as many seats as are wanted: at once up to the least, beyond it one placement at a time."""
     if s.phase in ("settling", "saving", "over", "taking up") or (not s.live and s.phase != "starting"):
         return
+    if any(seat.state == "returned" for seat in s.seats.values()):
+        return  # the run is at its end
     if "stop" in s.wishes or len(s.barren) >= 2 * TRIES:
         return
     staying = [seat for seat in s.seats.values() if not seat.leaving and seat.state not in ("left", "failed")]

@@ -7,19 +7,19 @@ the cluster, which ``waiting`` names.
 
 from __future__ import annotations
 
-from gdist.errors import DeadlineExceeded, GdistError, PeerLost
+from gdist.errors import DeadlineExceeded
 from gdist.membership import events as ev
-from gdist.membership.change import LEAVE_S, change, formed, gather_wakes_at, made, send_away
-from gdist.membership.ending import conclude, fail, is_peers, over, saved, settle, suspect
-from gdist.membership.hiring import PREPARE_S, admit, dismiss, hire, hiring_wakes_at, look_for_room, lost, refuse
-from gdist.membership.instructions import Ask, End, Instruction, Kill
+from gdist.membership.change import LEAVE_S, change, formed, gather_wakes_at, send_away
+from gdist.membership.ending import conclude, fail, over, settle
+from gdist.membership.hiring import PREPARE_S, hire, hiring_wakes_at, look_for_room, lost
+from gdist.membership.instructions import End, Instruction, Kill
 from gdist.membership.recovery import begin, broke, recover, recovery_wakes_at
+from gdist.membership.reports import END_S, hear, must_leave, scale, wish
 from gdist.membership.retake import as_report, listen, retake, take_up
 from gdist.membership.state import NEVER, Phase, Seat, State
 
 AGAIN_S = 0.01  # between two looks at the same time
 RESTS = 50  # steps of one decision, at most
-END_S = 120.0  # from the first worker's end to the last one's
 
 
 class Machine:
@@ -72,13 +72,13 @@ class Machine:
     def _note(self, event: ev.Event) -> None:
         s = self._s
         if isinstance(event, ev.Scale):
-            self._scale(event)
+            scale(s, event)
         elif isinstance(event, ev.DrainNode):
             s.refused_nodes.add(event.node)
             for seat in [each for each in s.seats.values() if each.node == event.node]:
-                self._leaving(seat, event.reason)
+                must_leave(s, seat, event.reason)
         elif isinstance(event, ev.WishRaised):
-            self._wish(event)
+            wish(s, event)
         elif isinstance(event, ev.Trouble):
             s.error = s.error or event.error
             over(s, End(error=s.error, step=s.step))
@@ -92,130 +92,7 @@ class Machine:
             speaker = s.sitting(event.slot, event.incarnation)
             if speaker is not None:
                 speaker.silences = 0
-                self._of_worker(speaker, event)
-
-    def _of_worker(self, seat: Seat, event: ev.OfWorker) -> None:
-        s = self._s
-        if isinstance(event, ev.Placed):
-            seat.node = event.node
-            if seat.state == "hired":
-                s.turn(seat, "preparing")
-        elif isinstance(event, ev.Ready):
-            if seat.state in ("hired", "preparing"):
-                admit(s, seat, event.hello)
-        elif isinstance(event, ev.Died):
-            self._died(seat, event)
-        elif isinstance(event, ev.Leaving):
-            self._leaving(seat, event.reason)
-        elif isinstance(event, ev.Saved):
-            if s.phase == "saving" and seat.worker == s.saver:
-                saved(s, event.step, event.error, event.samples)
-        elif (isinstance(event, ev.Failed) and seat.is_candidate) or (event.generation >= seat.generation and seat.acts):
-            self._stands(seat, event)
-
-    def _stands(self, seat: Seat, event: ev.Entered | ev.Left | ev.Broken | ev.Returned | ev.Failed) -> None:
-        """A worker says where it stands, of its present generation or a newer one."""
-        s = self._s
-        if isinstance(event, ev.Entered) and event.generation <= seat.entered:
-            return  # said twice
-        seat.generation = max(seat.generation, event.generation)
-        if s.pending is not None and event.generation == s.pending.generation and isinstance(event, ev.Entered):
-            made(s)
-        if event.step is not None:
-            if event.step > s.step:
-                s.step, s.stalled, s.vain = event.step, [], 0
-            seat.step = event.step
-        if isinstance(event, ev.Entered):
-            if not seat.entered:
-                s.barren = []
-            seat.entered, seat.entered_at = event.generation, s.now
-            s.turn(seat, "training")
-        elif isinstance(event, ev.Left):
-            s.turn(seat, "left")
-        elif isinstance(event, ev.Broken):
-            s.turn(seat, "broken")
-            broke(s)
-            if not s.live:
-                suspect(s, PeerLost("a worker of this generation is gone"))
-        elif isinstance(event, ev.Returned):
-            self._returned(seat, event)
-        else:
-            self._failed(seat, event.error)
-
-    def _returned(self, seat: Seat, event: ev.Returned) -> None:
-        s = self._s
-        seat.result = event.result
-        s.turn(seat, "left" if s.drained else "returned")
-        if s.drained:
-            broke(s)
-        elif s.phase in ("training", "forming"):
-            s.deadline = min(s.deadline, s.now + END_S)
-
-    def _failed(self, seat: Seat, error: GdistError) -> None:
-        s = self._s
-        joiner = not seat.entered and (seat.is_candidate or seat.step is None) and bool(s.step or s.pending)
-        if is_peers(error):
-            s.turn(seat, "broken")
-            broke(s)
-            if not s.live:
-                suspect(s, error)
-            return
-        seat.error = error
-        if joiner and s.live:
-            seat.state = "failed"
-            refuse(s, seat, error)
-            return broke(s) if seat.worker in s.members else None
-        s.turn(seat, "failed")
-        fail(s, error)
-
-    def _died(self, seat: Seat, event: ev.Died) -> None:
-        s = self._s
-        if s.phase == "saving" and seat.worker == s.saver:
-            s.seats.pop(seat.slot)
-            s.deadline = s.now
-            return
-        member = seat.worker in s.members
-        leader = member and seat.worker == s.members[0]
-        if seat.state == "returned" and not leader:
-            return  # its part was done
-        s.seats.pop(seat.slot)
-        if seat.state in ("left", "failed"):
-            return
-        if not s.live or s.phase == "settling":
-            return fail(s, event.error)
-        lost(s, seat, event.error)
-        if member:
-            s.stalled.append(event.error)
-            s.reason = s.reason or f"worker {seat.slot} was lost"
-            if event.place is not None:
-                s.places.append(event.place)
-            broke(s)
-        elif seat.acts and s.pending is not None and seat.worker in s.pending.leaving:
-            broke(s)
-
-    def _leaving(self, seat: Seat, reason: str) -> None:
-        s = self._s
-        if seat.leaving is None:
-            seat.leaving = reason
-            s.say("leaving", worker=seat.slot, host=seat.hello.get("host"), reason=reason)
-        if seat.is_candidate:
-            dismiss(s, seat)
-
-    def _scale(self, event: ev.Scale) -> None:
-        s = self._s
-        s.least, s.most, s.reason = event.least, event.most, event.reason
-        s.barren = []
-        for seat in [each for each in s.seats.values() if each.is_candidate and each.slot >= s.cap]:
-            dismiss(s, seat)
-
-    def _wish(self, event: ev.WishRaised) -> None:
-        s = self._s
-        if event.wish == "stop" and (not s.members or s.phase == "waiting"):
-            return over(s, End(reason=event.reason, step=s.step))
-        if s.phase in ("training", "forming"):
-            s.out.append(Ask(event.wish, event.reason))
-        if event.wish == "stop" or s.phase not in ("training", "forming"):
-            s.wishes.setdefault(event.wish, event.reason)
+                hear(s, speaker, event)
 
     # -- what follows --
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
-from gdist.membership import change, hiring, machine, recovery, retake
+from gdist.membership import change, hiring, machine, recovery, reports, retake
 from gdist.membership.state import Seat, State
 
 
@@ -47,14 +47,14 @@ def dropped_state() -> contextlib.AbstractContextManager[None]:
 
 def stale_reports() -> contextlib.AbstractContextManager[None]:
     """What a worker said of an older generation is taken for news."""
-    real = machine.Machine._of_worker
+    real = reports.hear
 
-    def of_worker(self: machine.Machine, seat: Seat, event: Any) -> None:
+    def hear(s: State, seat: Seat, event: Any) -> None:
         if getattr(event, "generation", seat.generation) < seat.generation:
             seat.generation = event.generation
-        real(self, seat, event)
+        real(s, seat, event)
 
-    return _patched((machine.Machine, "_of_worker", of_worker), (change, "_check", lambda *_, **__: None))
+    return _patched((machine, "hear", hear), (change, "_check", lambda *_, **__: None))
 
 
 def reused_incarnation() -> contextlib.AbstractContextManager[None]:
@@ -64,12 +64,12 @@ def reused_incarnation() -> contextlib.AbstractContextManager[None]:
 
 def no_mend() -> contextlib.AbstractContextManager[None]:
     """A joiner that dies before the change is not noticed: the members go to a generation that cannot form."""
-    return _patched((change, "_mend", lambda s, pending: None), (machine.Machine, "_died", _ignores_members))
+    return _patched((change, "_mend", lambda s, pending: None), (reports, "died", _ignores_members))
 
 
-def _ignores_members(self: machine.Machine, seat: Seat, event: Any) -> None:
-    self._s.seats.pop(seat.slot)
-    hiring.lost(self._s, seat, event.error)
+def _ignores_members(s: State, seat: Seat, event: Any) -> None:
+    s.seats.pop(seat.slot)
+    hiring.lost(s, seat, event.error)
 
 
 def no_wait() -> contextlib.AbstractContextManager[None]:
@@ -91,16 +91,13 @@ def no_kill() -> contextlib.AbstractContextManager[None]:
 
 def lost_leader() -> contextlib.AbstractContextManager[None]:
     """The death of a leader that was at its end is taken for nothing, like that of any other."""
-    real = machine.Machine._died
+    real = reports.died
 
-    def died(self: machine.Machine, seat: Seat, event: Any) -> None:
+    def died(s: State, seat: Seat, event: Any) -> None:
         if seat.state != "returned":
-            real(self, seat, event)
-        else:
-            self._s.seats.pop(seat.slot)
-            self._s.members = ()
+            real(s, seat, event)
 
-    return _patched((machine.Machine, "_died", died))
+    return _patched((reports, "died", died))
 
 
 def anew() -> contextlib.AbstractContextManager[None]:
