@@ -5,7 +5,6 @@ They are forked from a process that has imported torch already, so that a test c
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -16,18 +15,17 @@ from typing import Any
 
 import psutil
 
-ANSWER_S = 60.0
+from tests.worker.live import context
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["torch.distributed", "gdist.worker.connect", "psutil", "pytest", "tests.ranks"])
+ANSWER_S = 60.0
 
 
 class Mortal:
     """One process. ``faults``: as in GDIST_FAULT."""
 
     def __init__(self, faults: str = "") -> None:
-        self._pipe, theirs = _context.Pipe()
-        self.process = _context.Process(target=_serve, args=(theirs, faults), daemon=True)
+        self._pipe, theirs = context().Pipe()
+        self.process = context().Process(target=_serve, args=(theirs, faults), daemon=True)
         self.process.start()
         theirs.close()
         self.door: tuple[str, int] = self._hear()

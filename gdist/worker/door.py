@@ -33,7 +33,7 @@ class Door:
 
     def __init__(self, host: str = LOOPBACK) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._server = socket.create_server((host, 0), family=family, backlog=128)
+        self._server = socket.create_server((host, 0), family=family, backlog=1024)
         self._server.setblocking(False)
         self.address: Address = (host, self._server.getsockname()[1])
         self._early: list[Caller] = []  # for generations to come
@@ -63,9 +63,11 @@ class Door:
             for caller in kept:
                 self._judge(caller, meeting)
             self._wait(meeting, cancelled, time.monotonic() + deadline_s, deadline_s)
-        except BaseException:
+        except BaseException as error:
             for stream in meeting.peers.values():
                 stream.close()
+            if isinstance(error, PeerLost) and cancelled():  # a peer has heard of it first
+                raise _superseded(generation) from error
             raise
         finally:
             meeting.drop_unfinished()
@@ -77,11 +79,12 @@ class Door:
         while missing := meeting.missing():
             now = time.monotonic()
             if cancelled():
-                raise Superseded(f"generation {meeting.generation} is not formed: another one takes its place")
+                raise _superseded(meeting.generation)
             if now > ends:
                 who = ", ".join(map(str, missing))
                 raise PeerLost(f"worker {who} did not come within {deadline_s:g} s", where=f"generation {meeting.generation}")
             meeting.call(now)
+            meeting.probe()
             poll = select.poll()
             poll.register(self._server, select.POLLIN)
             meeting.register(poll)
@@ -111,6 +114,10 @@ class Door:
             self._early = self._early[-EARLY_CALLERS:]
         elif not meeting.admit(caller):
             caller.stream.close()
+
+
+def _superseded(generation: int) -> Superseded:
+    return Superseded(f"generation {generation} is not formed: another one takes its place")
 
 
 def _tune(stream: socket.socket) -> None:

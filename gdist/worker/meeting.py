@@ -106,6 +106,8 @@ class Meeting:
         self._secret = secret.encode()
         self.peers: dict[int, socket.socket] = {}
         self.callers: dict[int, Caller] = {}  # by descriptor
+        self._doors = doors
+        self._probes: dict[int, socket.socket] = {}  # to doors of higher ranks: only their end is of interest
         self._calls = {r: _Call(doors[r], self._hello(b"call", rank, r)) for r in range(rank)}
 
     def missing(self) -> list[int]:
@@ -116,6 +118,22 @@ class Meeting:
             if call.stream is None and now >= call.next_try:
                 call.dial()
 
+    def probe(self) -> None:
+        """Holds a connection to each higher rank that has not called yet: who dies before it calls is noticed, too."""
+        for r in range(self.rank + 1, self.size):
+            if r in self.peers or r in self._probes:
+                continue
+            family = socket.AF_INET6 if ":" in self._doors[r][0] else socket.AF_INET
+            probe = self._probes[r] = socket.socket(family, socket.SOCK_STREAM)
+            probe.setblocking(False)
+            if probe.connect_ex(self._doors[r]) == errno.ECONNREFUSED:
+                raise self._is_gone(r)
+
+    def _is_gone(self, r: int, note: str = "nobody is at its door") -> PeerLost:
+        host, port = self._doors[r]
+        where = f"{host}:{port}, generation {self.generation}"
+        return PeerLost(f"worker {r} is gone, or in another generation", where=where, note=note)
+
     def pause(self, now: float) -> float:
         return max(0.0, min((c.next_try - now for c in self._calls.values() if c.stream is None), default=CANCEL_S))
 
@@ -125,13 +143,19 @@ class Meeting:
         for call in self._calls.values():
             if call.stream is not None:
                 poll.register(call.stream, select.POLLIN if call.said else select.POLLOUT)
-        for stream in self.peers.values():
+        for stream in (*self.peers.values(), *self._probes.values()):
             poll.register(stream, select.POLLRDHUP)
 
     def attend(self, fd: int) -> None:
         for r, stream in self.peers.items():
             if stream.fileno() == fd:
                 raise PeerLost(f"worker {r} left while the generation formed", where=f"generation {self.generation}")
+        for r, probe in list(self._probes.items()):
+            if probe.fileno() == fd:
+                refused = probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+                self._probes.pop(r).close()  # made again, unless its rank has come
+                if refused:
+                    raise self._is_gone(r)
         for r, call in list(self._calls.items()):
             if call.stream is not None and call.stream.fileno() == fd:
                 self._follow(r, call)
@@ -147,11 +171,7 @@ class Meeting:
         except OSError as error:
             call.put_off(now := time.monotonic())
             if call.refused_since is not None and now - call.refused_since > GONE_S:
-                raise PeerLost(
-                    f"worker {r} is gone, or in another generation",
-                    where=f"{call.address[0]}:{call.address[1]}, generation {self.generation}",
-                    note=str(error),
-                ) from error
+                raise self._is_gone(r, str(error)) from error
             return
         assert call.stream is not None
         self.peers[r] = call.stream
@@ -180,7 +200,8 @@ class Meeting:
                 del self.callers[fd]
 
     def drop_unfinished(self) -> None:
-        for stream in [*(c.stream for c in self.callers.values()), *(c.stream for c in self._calls.values())]:
+        callers, calls = (each.stream for each in self.callers.values()), (each.stream for each in self._calls.values())
+        for stream in (*self._probes.values(), *callers, *calls):
             if stream is not None:
                 stream.close()
 

@@ -157,6 +157,14 @@ def test_a_peer_whose_door_is_closed_is_named_soon() -> None:
         assert error.what.startswith("worker 0 is gone")
 
 
+def test_one_who_dies_before_it_has_called_is_noticed() -> None:
+    with doors(3) as own, callers() as meet:
+        both = [meet(own[r], own, r) for r in (0, 1)]
+        own[2].close()  # as the end of its process does
+        for each in both:
+            assert isinstance(each.exception(), PeerLost)
+
+
 def test_one_who_does_not_come_is_named_when_the_time_is_over() -> None:
     with doors(3) as own, callers() as meet:
         both = [meet(own[r], own, r, deadline_s=0.5) for r in (0, 1)]
