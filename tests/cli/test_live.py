@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from gdist.run.folder import RunFolder
+from gdist.run.follow import Following
 from tests.cli.command import TINY, write_job
 
 DEADLINE_S = 90.0
+pytestmark = pytest.mark.timeout(300)  # two dozen processes are started
 UNTIL_ENOUGH = """
     def on_step_end(self, line, wishes):
         time.sleep(0.01)  # as long as a step of a larger model
@@ -35,6 +37,8 @@ class Terminal:
         text = re.sub(r"\n    def on_step_end.*?\n\n", UNTIL_ENOUGH + "\n", TINY, count=1, flags=re.DOTALL)
         write_job(folder, text.replace("epochs=3", "epochs=100_000").replace("checkpoint_every=4", "checkpoint_every=50"))
         self.run = RunFolder(folder / "runs" / "tiny")
+        self.generations: list[dict[str, Any]] = []
+        self._following, self._stepped = Following(self.run, from_start=True), 0
         self.train = subprocess.Popen(
             [sys.executable, "-m", "gdist", "train", "tiny.py", "--plain", *words],
             cwd=folder, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -54,11 +58,13 @@ class Terminal:
 
     def generation_of(self, members: list[int], *, after: int = 0) -> dict[str, Any] | None:
         """The newest generation, once it is one of ``members`` and later than ``after``, and has taken a step."""
-        found = [each for each in self.run.events() if each["event"] == "generation"]
-        lines = self.run.metrics("step")
-        if not found or found[-1]["members"] != members or found[-1]["generation"] <= after or not lines:
+        news = self._following.news()
+        self.generations += [each for each in news.events if each["event"] == "generation"]
+        self._stepped = max([self._stepped, *(line["generation"] for line in news.lines)])
+        newest = self.generations[-1] if self.generations else None
+        if newest is None or newest["members"] != members or newest["generation"] <= after:
             return None
-        return found[-1] if lines[-1]["generation"] == found[-1]["generation"] else None
+        return newest if self._stepped >= newest["generation"] else None
 
     def pid_of(self, slot: int) -> int:
         control = self.run.control()
@@ -101,7 +107,7 @@ def test_scale_kill_and_drain_are_told_where_they_are_asked_and_where_it_trains(
 
     os.kill(terminal.pid_of(1), signal.SIGKILL)
     again = terminal.await_(lambda: terminal.generation_of([0, 1], after=both["generation"]), "the replacement")
-    alone = next(each for each in terminal.run.events() if each.get("generation") == both["generation"] + 1)
+    alone = next(each for each in terminal.generations if each["generation"] == both["generation"] + 1)
     assert (alone["members"], alone["left"]) == ([0], [1])
 
     drained = terminal.gdist("drain", "tiny", "worker-1", "--json")
