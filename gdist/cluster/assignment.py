@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gdist import records
+from gdist.records import Order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class Assignment:
     run_id: str
     slot: int
     incarnation: int
-    order: records.Order
+    order: Order
     made: bytes | None  # what of the order was made in Python: its job, its data (sent_job.py)
     folder: str
     threads: int
