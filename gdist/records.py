@@ -98,7 +98,6 @@ class Membership:
     generation: int
     rank: int
     size: int
-    store: tuple[str, int] | None = None  # host and port of the rendezvous store; None for a single member
     run_dir: str | None = None
     doors: tuple[tuple[str, int], ...] = ()  # by rank: host and port at which each worker listens for its peers
     secret: str = ""  # of this generation: whoever calls without it is turned away

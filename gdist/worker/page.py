@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import mmap
 import struct
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +50,6 @@ class Page:
             path.write_bytes(bytes(_FORM.size))
             with path.open("r+b") as file:
                 self._memory = mmap.mmap(file.fileno(), _FORM.size)
-
-    def write(self, phase: str, step: int) -> None:
-        """Where the worker is, of something that may take any time."""
-        self.put(phase.encode()[:48], step, -1, -1, time.monotonic(), math.inf)
 
     def put(self, phase: bytes, step: int, first: int, last: int, since: float, allowed: float) -> None:
         """All fields; costs less than a microsecond."""
