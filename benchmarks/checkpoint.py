@@ -2,10 +2,10 @@
 
     python benchmarks/checkpoint.py --json                      # 400 MB of state, 1 and 2 workers, about a minute
 
-The state is that of a model with Adam: weights and two moments, in tensors of 4 MB. Each round copies all of it into memory that
-was filled before, and then saves it as a worker does. ``ratio``: the median over rounds of the step's wait by that copy;
-``cpu_ratio``: of the thread's processor time, which a busy machine changes less; ``first_ratio``: of the first save, whose memory
-was made ready in a thread. Workers are processes; those of a pair save at once, each its share, into one folder, and
+The state is that of a model with Adam: weights and two moments, in tensors of 4 MB. Each round copies all of it into memory
+that was filled before, and then saves it as a worker does. ``ratio``: the median over rounds of the step's wait by that copy;
+``cpu_ratio``: of the thread's processor time, which a busy machine changes less; ``first_ratio``: of the first save, whose
+memory was made ready in a thread. Workers are processes; those of a pair save at once, each its share, into one folder, and
 ``write_seconds`` is until the manifest is durable.
 """
 
