@@ -90,11 +90,13 @@ def no_kill() -> contextlib.AbstractContextManager[None]:
 
 
 def lost_leader() -> contextlib.AbstractContextManager[None]:
-    """The death of a leader that was at its end is taken for nothing, like that of any other."""
+    """The death of the leader is not noticed as such: its peers are expected to say so."""
     real = reports.died
 
     def died(s: State, seat: Seat, event: Any) -> None:
-        if seat.state != "returned":
+        if s.members and seat.worker == s.members[0]:
+            s.seats.pop(seat.slot)
+        else:
             real(s, seat, event)
 
     return _patched((reports, "died", died))

@@ -106,7 +106,7 @@ class Worker:
 
     def fail(self) -> None:
         """By its own doing, in a step."""
-        if self.alive and not self.stopped and self.state == "training" and self.sim.end is None:
+        if self.alive and not self.stopped and self.state == "training" and self.group is not None and self.sim.end is None:
             self.sim.failed = True
             group, self.group, self.state = self.group, None, "failed"
             self.error = UserCodeError("theirs")
@@ -193,15 +193,19 @@ class Worker:
             self.state, self.group = "broken", None
             self.report(ev.Broken(*self.who, self.generation, self.step))
 
+    def finish(self) -> None:
+        """The last checkpoint is written."""
+        steps = self.step or 0
+        self.state, self.result = "returned", {"steps": steps, "stopped": steps < self.sim.steps}
+        self.report(ev.Returned(*self.who, self.generation, steps, self.result))
+
     def at_boundary(self, agreed: do.Form | None, stops: bool) -> bool:
         """After a commit. Returns whether the next step may follow."""
         assert self.history is not None
         ended = stops or len(self.history) >= self.sim.steps
         if ended and (self.sim.stop_first or agreed is None):
-            self.state = "returned"
-            self.result = {"steps": len(self.history), "stopped": len(self.history) < self.sim.steps}
             self.group = None
-            self.report(ev.Returned(*self.who, self.generation, len(self.history), self.result))
+            self.sim.at(0.5 * self.sim.random.random(), self.sim.when_awake(self, self.finish))
             return False
         if agreed is None:
             return True
