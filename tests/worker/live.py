@@ -26,8 +26,16 @@ from gdist.membership.machine import Machine
 from gdist.records import Membership, Update
 from gdist.run.folder import RunFolder
 
-DEADLINE_S = 20.0
-_PRELOAD = ["tests.worker.live_worker", "gdist.worker.taking_up", "torch._dynamo", "torchmetrics", "safetensors.torch"]
+DEADLINE_S = 60.0
+_PRELOAD = [
+    "tests.worker.live_worker",
+    "gdist.worker.taking_up",
+    "torch._dynamo",
+    "torchmetrics",
+    "safetensors.torch",
+    "pytest",
+    "psutil",
+]
 
 
 @functools.cache
@@ -196,7 +204,8 @@ class Live:
         from tests.worker.live_worker import live
 
         asked = {**self.asked, "data_state": self.folder.data().get("state") if self.formed else None}
-        told = (theirs, slot, incarnation, self.job, self.overrides, asked, ";".join(marked), self._gate)
+        environment = {"GDIST_FAULT": ";".join(marked), "GDIST_CACHE": str(self._flags.parent / "cache")}
+        told = (theirs, slot, incarnation, self.job, self.overrides, asked, environment, self._gate)
         process = context().Process(target=live, args=told, daemon=True)
         process.start()
         theirs.close()

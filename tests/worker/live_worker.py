@@ -41,10 +41,17 @@ class Gate(Callback):
 
 
 def live(
-    pipe: Any, slot: int, incarnation: int, job: str, overrides: tuple[str, ...], asked: dict[str, Any], faults: str, gate: Any
+    pipe: Any,
+    slot: int,
+    incarnation: int,
+    job: str,
+    overrides: tuple[str, ...],
+    asked: dict[str, Any],
+    environment: dict[str, str],
+    gate: Any,
 ) -> None:
     """``asked``: of the Order; ``gate``: (step, event to wait for, event to set), or None."""
-    os.environ["GDIST_FAULT"] = faults
+    os.environ.update(environment)
     importlib.reload(fault_points)
     fault_points.fault_context(incarnation=incarnation)
     torch.set_num_threads(1)

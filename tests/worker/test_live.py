@@ -97,7 +97,7 @@ def test_all_die_and_those_who_are_hired_take_up_the_checkpoint(tmp_path: Path) 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_worker_killed_while_they_learn_of_the_data(point: str, victim: int, tmp_path: Path) -> None:
     table = tmp_path / "table.parquet"
-    live_jobs.write_table(table, seed=hash((point, victim)) % 1000)
+    live_jobs.write_table(table, seed=victim)
     faults = {victim: f"{point}:kill"}
     require_as_quiet(Live("table", tmp_path, f"data.path={table}", workers=3, faults=faults, hires=True).train())
 
@@ -177,3 +177,46 @@ def test_all_are_drained_and_others_go_on(job: str, tmp_path: Path) -> None:
     run.open()
     require_as_quiet(run.train())
     assert not {(0, 0), (1, 0)} & set(run.formed[-1].workers)
+
+
+# -- every fault in every phase --
+
+PHASES = {  # of a worker's life: the job that goes through it, and when
+    **dict.fromkeys(["prepare", "form_begin", "form_connected", "group_formed"], ("normed", "")),
+    **dict.fromkeys(["connected", "handover", "level", "entered"], ("normed", ":generation=1")),
+    **dict.fromkeys(["learn", "learned_share"], ("table", "")),
+    **dict.fromkeys(["step_begin", "before_reduce", "after_reduce", "after_update", "boundary"], ("gan", ":step=5")),
+    **dict.fromkeys(["evaluate", "checkpoint"], ("normed", ":step=6")),
+    **dict.fromkeys(["best", "flush", "restore", "conclude", "test"], ("best", "")),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victims", [(0,), (2,), (0, 1), (0, 1, 2)])
+@pytest.mark.parametrize("kind", ["kill", "stop", "raise"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_every_fault_in_every_phase(phase: str, kind: str, victims: tuple[int, ...], tmp_path: Path) -> None:
+    """Who is killed or stopped there is replaced, and the run is the quiet one, but for steps done again where all were lost;
+    who raises ends the run with that error."""
+    job, when = PHASES[phase]
+    words = []
+    if job == "table":
+        live_jobs.write_table(tmp_path / "table.parquet", seed=7)
+        words = [f"data.path={tmp_path}/table.parquet"]
+    faults = {slot: f"{phase}:{kind}{when}" for slot in victims}
+    run = Live(job, tmp_path, *words, workers=3, hires=True, faults=faults)
+    if kind == "stop":
+        run.until(lambda: not run.silent(), "the workers' stop")
+        run.kill(*victims)
+    run.until(lambda: run.end is not None, "the run's end")
+    run.close()
+    if kind == "raise":
+        assert f"injected at {phase}" in str(run.error)
+        return
+    assert not run.silent()
+    assert run.result is not None, run.error
+    still = quiet(run.job, *run.overrides)
+    assert still.result is not None
+    assert run.result["weights_sha256"] == still.result["weights_sha256"]
+    if len(victims) < 3:
+        require_as_quiet(run)
