@@ -93,7 +93,9 @@ class Leading:
         elif isinstance(instruction, Save):
             self._post(f"worker-{instruction.slot}.{instruction.incarnation}", SaveNow(instruction.blame))
         elif isinstance(instruction, Ask):
-            for slot, incarnation in self.machine.members:
+            members = self.machine.members
+            # one is enough, and the leader knows the reason that it says then; all leave for a drain, whoever of them lives
+            for slot, incarnation in members if instruction.wish == "drain" else members[:1]:
                 self._post(f"worker-{slot}.{incarnation}", WishFor(instruction.wish, instruction.reason))  # type: ignore[arg-type]
         elif isinstance(instruction, Say):
             self.say(instruction.name, **instruction.fields)
