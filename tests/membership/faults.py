@@ -46,16 +46,14 @@ def inject(sim: Simulation, kind: str) -> None:
         mark(sim, kind)
         return sim.kill_controller()
     if kind == "fail":
-        mark(sim, kind)
-        victims = [worker for worker in living if worker.state == "training"]
-        return sim.random.choice(victims).fail() if victims else None
+        able = [worker for worker in living if worker.state == "training" and not worker.stopped and worker.group is not None]
+        return hit(sim, kind, able, Worker.fail)
     if kind == "wish":
         mark(sim, kind)
         return sim.hear(ev.WishRaised("stop", "asked"))
     if kind == "refuse":
-        mark(sim, kind)
-        victims = [worker for worker in living if worker.state in ("preparing", "ready") and not worker.stopped]
-        return sim.random.choice(victims).refuse() if victims else None
+        able = [worker for worker in living if worker.state in ("preparing", "ready") and not worker.stopped]
+        return hit(sim, kind, able, Worker.refuse)
     if kind == "scale":
         least = sim.random.randint(1, min(3, sim.micro_batches))
         mark(sim, kind)
@@ -83,6 +81,12 @@ def inject(sim: Simulation, kind: str) -> None:
             sim.hear(ev.Leaving(victim.slot, victim.incarnation, "SIGTERM"))
             if sim.random.random() < 0.7:  # else it is patient
                 later(sim, [victim], 3.0, Worker.die)
+
+
+def hit(sim: Simulation, kind: str, able: list[Worker], what: Callable[[Worker], None]) -> None:
+    if able:
+        mark(sim, kind)
+        what(sim.random.choice(able))
 
 
 def later(sim: Simulation, victims: list[Worker], seconds: float, what: Callable[[Worker], None]) -> None:
