@@ -36,7 +36,7 @@ def command(words: tuple[str, ...], runs: str, no_wait: bool, as_json: bool, ver
     of the step that they are in: of RUN, or of all runs under DIR.
 
     Nothing is lost: the others go on, others take their places where there is room, and the last one writes a checkpoint first.
-    On a drained node no worker is started again. Exit codes as those of gdist scale.
+    On a drained node none is started again where another has room. Exit codes as those of gdist scale.
     """
     from gdist.cli.changing import Wish, change
     from gdist.cli.running import Running
