@@ -158,7 +158,6 @@ class Member:
         self.complete(collective)
         built = self.built
         self._folder = RunFolder(Path(membership.run_dir)) if membership.run_dir else None
-        begins = membership.source is None and not self.has_state
         if not self.has_state:
             self._training = self._start(built, membership)
         training = self._training
@@ -172,8 +171,7 @@ class Member:
         session.generation = membership.generation
         if membership.rank == 0:
             self.outbox.lead()
-        if begins:
-            self._write_down(session, membership)
+        self._write_down(session, membership)
         self.outbox.begin(
             generation=membership.generation, samples=built.plan.samples, batch_size=built.plan.batch_size,
             data=built.data.fingerprint,
@@ -339,7 +337,8 @@ class Member:
         from gdist.worker.telling import say_started
 
         built, folder, order = session.built, session.folder, self.order
-        if self.outbox.leads and folder is not None:
+        begins, session.progress.begun = not session.progress.begun, True
+        if self.outbox.leads and folder is not None and (begins or not folder.job()):  # its predecessor may not have come to it
             if not order.resume and not membership.restore:
                 session.keeper.require_empty()
             if order.job_file and not order.resume:
@@ -349,7 +348,7 @@ class Member:
             folder.write_data({"files": built.data.files, "state": built.data.state, "facts": facts})
             folder.write_job(resolved, job_file=order.job_file, overrides=order.overrides)
             folder.remove_result()
-        if membership.reason == "start" or not session.progress.step:  # else it is another generation of what has started
+        if begins:
             say_started(session, workers=membership.size, resumed=order.resume)
 
     def _say_generation(self, session: Session, membership: Membership, begun: float) -> None:

@@ -29,6 +29,7 @@ class Progress:
     duties: list[str] = field(default_factory=list)
     done: int = 0
     ending: str | None = None  # why the run ends, once that is decided
+    begun: bool = False  # what the run is has been said and written
     stopped_by: str = "job"  # "job": by a rule of its own; "wish": somebody asked
     members: list[list[int]] = field(default_factory=list)  # (slot, incarnation) by rank, of the last generation
     seconds: float = 0.0  # of training, over all sessions of the run
@@ -66,3 +67,4 @@ class Progress:
             self.evaluated_at = self.step if self.train else -1
             self.duties, self.done, self.ending, self.stopped_by = [], 0, None, "job"
         self.first_step_seconds = self.result = None
+        self.begun = False
