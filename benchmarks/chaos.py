@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parse.add_argument("--keep", help="a folder for the run; it stays")
     parse.add_argument("--json", action="store_true")
     given = parse.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended on the way out
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     if unknown := set(given.only.split(",") if given.only else ()) - set(FAULTS):
         parse.error(f"{', '.join(sorted(unknown))}: not among {', '.join(FAULTS)}")

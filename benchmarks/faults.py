@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ SIZES = ["tiny", "heavy"]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = _parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended on the way out
     rounds: dict[str, list[dict[str, Any]]] = {part: [] for part in given.only}
     failures: list[str] = []
     for turn in range(given.rounds):
