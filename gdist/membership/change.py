@@ -99,6 +99,9 @@ def _mend(s: State, pending: Form) -> None:
     if len(there) == len(pending.workers):
         return
     there = [seat for seat in there if seat.worker in s.members or not seat.leaving]
+    if not any(seat.worker in s.members for seat in there):
+        s.pending = None  # nobody is left who could make it: what the others say decides
+        return
     s.reason = pending.reason
     form(s, there, source=there[0], planned=True, leaving=pending.leaving)
 
