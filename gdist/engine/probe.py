@@ -1,12 +1,13 @@
 """One micro-batch through every phase before anything trains: what does this model do that the engine must know?
 
 Which buffers move in forward, whether random numbers are drawn, whether the loss of a batch is the mean of the losses of its
-parts (only then may passes be merged), which parameters get a gradient. The module, the random state and the gradients are
-left as they were.
+parts (only then may passes be merged), which parameters get a gradient, and with which bits. The module, the random state and
+the gradients are left as they were.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gdist.engine.buffers import keeping_buffers
+from gdist.engine.fingerprint import fingerprint
 from gdist.engine.precision import Precision
 from gdist.engine.streams import Streams
 from gdist.errors import JobError
@@ -33,13 +35,15 @@ LossFunction = Callable[[Any], Loss | Tensor]
 class Findings:
     """``moving``: names of buffers that forward changes; ``normalizes``: over the batch (batch norm);
     ``unmergeable``: why passes may not be merged, or None;
-    ``without_gradient``: names of trained parameters that got none; ``loss``: of the first phase."""
+    ``without_gradient``: names of trained parameters that got none; ``loss``: of the first phase;
+    ``gradient_bits``: a hash of each phase's loss and gradient, by which workers that compute differently are told apart."""
 
     moving: tuple[str, ...]
     normalizes: bool
     unmergeable: str | None
     without_gradient: tuple[str, ...]
     loss: float
+    gradient_bits: str
 
 
 def probe(
@@ -51,6 +55,7 @@ def probe(
     reasons: list[str] = []
     got: set[str] = set()
     first: float | None = None
+    bits: list[int] = []
     for phase, (name, loss) in enumerate(losses.items()):
         with _untouched(module):
             before = {n: (b, b.clone()) for n, b in module.named_buffers()}
@@ -67,6 +72,7 @@ def probe(
             got |= {n for n, p in module.named_parameters() if p.grad is not None}
             _refuse_sparse(module)
             first = float(mean.detach()) if first is None else first
+            bits.append(fingerprint([mean, *(p.grad for p in module.parameters() if p.grad is not None)]))
         modes = ("eval",) if reasons or moving else ("eval", "train")  # in train mode only where nothing is random or moves
         if not all(_is_additive(module, loss, batch, precision, mode) for mode in modes):
             reasons.append(f"its loss ({name}) couples the samples of a batch")
@@ -80,6 +86,7 @@ def probe(
         unmergeable=reasons[0] if reasons else None,
         without_gradient=tuple(n for n in trained if n not in got) if losses else (),
         loss=math.nan if first is None else first,
+        gradient_bits=hashlib.sha256(repr(bits).encode()).hexdigest()[:16],
     )
 
 

@@ -15,6 +15,7 @@ SOON_S = 60.0  # a worker that is lost sooner after it took part has come to not
 TRIES = 5  # losses in a row before they took part, until other nodes are tried; twice that: it is given up
 UNPLACED_S = 5.0  # until it is said that there is no room
 VERSIONS = ("job", "code", "data", "torch", "gdist", "micro_batches", "dtype", "probe")
+_IN_WORDS = {"probe": "the bits of a reference micro-batch's gradient"}
 
 
 def hire(s: State) -> None:
@@ -108,7 +109,9 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
     """In words, what two proofs differ in; empty: nothing."""
     names = [*VERSIONS, *sorted((ours.keys() | theirs.keys()) - set(VERSIONS))]
     return ", ".join(
-        f"{name} {theirs[name]} (the others: {ours[name]})" if name in ("torch", "gdist", "micro_batches", "dtype") else name
+        f"{name} {theirs[name]} (the others: {ours[name]})"
+        if name in ("torch", "gdist", "micro_batches", "dtype")
+        else _IN_WORDS.get(name, name)
         for name in names
         if name in ours and name in theirs and ours[name] != theirs[name]
     )

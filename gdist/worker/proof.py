@@ -1,4 +1,5 @@
-"""What a worker that wants to join must have in common with the others: the same job, code, data and versions."""
+"""What a worker that wants to join must have in common with the others: the same job, code, data and versions, and, where the
+job is exact, the same bits of a reference micro-batch's gradient."""
 
 from __future__ import annotations
 
@@ -33,5 +34,5 @@ def proof(job: Job, order: Order, built: Built | None) -> dict[str, Any]:
         found["micro_batches"] = built.plan.micro_batches
         found["dtype"] = str(built.precision.dtype).removeprefix("torch.")
         if job.exact:
-            found["probe"] = built.findings.loss.hex()
+            found["probe"] = built.findings.gradient_bits
     return found
