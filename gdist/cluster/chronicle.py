@@ -14,6 +14,7 @@ from typing import Any
 from gdist.cluster.written import Written
 from gdist.errors import GdistError, RunFailed
 from gdist.records import Update, event
+from gdist.run.checkpoint import list_checkpoints
 from gdist.run.folder import RunFolder
 from gdist.worker.local import failure
 
@@ -66,6 +67,10 @@ class Chronicle:
         """Worker ``slot`` printed ``lines``."""
         self._write(Update(events=[event("output", worker=slot, text="\n".join(lines))], worker=slot))
         self._tell(Update(output=lines, worker=slot))
+
+    def saved_step(self) -> int:
+        """Of the newest checkpoint in the run's folder; 0: there is none."""
+        return max((place.step for place in list_checkpoints(self.folder.checkpoints)), default=0) if self.folder else 0
 
     def end(self, result: dict[str, Any] | None, error: GdistError | None, *, step: int, wall_seconds: float) -> None:
         """Writes ``result.json`` and the last event."""

@@ -60,13 +60,14 @@ class Leading:
         if self.outcome is not None:
             return
         result, error, chronicle = end.result, end.error, self._chronicle
+        step = chronicle.saved_step() if end.step is None else end.step
         wall = time.time() - self._charge.terms.order.started
         if error is None:
             run_dir = str(chronicle.folder.path) if chronicle.folder else None
-            stopped = {"status": "stopped", "reason": end.reason, "steps": end.step, "run_dir": run_dir}
+            stopped = {"status": "stopped", "reason": end.reason, "steps": step, "run_dir": run_dir}
             workers = len(self.machine.members) or self._charge.first
             result = {**(result or stopped), "workers": workers, "wall_seconds": wall}
-        chronicle.end(result, error, step=end.step, wall_seconds=wall)
+        chronicle.end(result, error, step=step, wall_seconds=wall)
         error = error or chronicle.trouble
         self.outcome = Outcome(result if error is None else None, error)
 

@@ -70,7 +70,7 @@ class Losses:
             facts: dict[str, Any] = {
                 "pid": None,
                 "host": host,
-                "cause": error.what,
+                "cause": f"{error.what} ({error.note.strip().splitlines()[-1][:300]})" if error.note else error.what,
                 "note": error.note,
                 "last_lines": [],
                 "phase": None,

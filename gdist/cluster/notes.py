@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class Notes:
-    """``of``: the one who leads, known a little later."""
+    """``of``: the one who leads, known a little later; ``times``: how often the run was taken up."""
 
-    def __init__(self, charge: Charge, *, chronicle: Chronicle, staff: Staff) -> None:
+    def __init__(self, charge: Charge, *, chronicle: Chronicle, staff: Staff, times: int) -> None:
+        self.times = times
         self._charge = charge
         self._chronicle = chronicle
         self._staff = staff
@@ -37,6 +38,7 @@ class Notes:
             self._charge.terms.run_id,
             {
                 "run_dir": str(folder.path.resolve()) if folder is not None else None,
+                "times": self.times,
                 "opened": self._chronicle.opened,
                 "generation": machine.generation,
                 "in_force": self._leading.in_force,

@@ -46,7 +46,9 @@ class Office:
         self._noted = memo.recall(charge.terms.run_id) if again else None
         self.staff = Staff(charge.terms, gang=charge.first, gone=self._gone)
         self.patrol = Patrol(charge, chronicle=self.chronicle, post=self.post, died=self.died, hung=self.hung)
-        self.notes = Notes(charge, chronicle=self.chronicle, staff=self.staff)
+        self.notes = Notes(
+            charge, chronicle=self.chronicle, staff=self.staff, times=self._noted["times"] + 1 if self._noted else 0
+        )
         self.leading = Leading(
             charge, self._machine(), chronicle=self.chronicle, staff=self.staff, post=self.post, kill=self.kill,
             note_down=self.notes.note_down,
@@ -92,13 +94,19 @@ class Office:
         return orders
 
     def stands(self, worker: Worker, standing: Standing) -> None:
-        """A worker has said where it stands: news only to a controller that takes the run up."""
+        """A worker has said where it stands: news to a controller that takes the run up. Who is heard only after that has no part
+        in the run any more."""
         self.patrol.heard_worker(worker)
-        if self.leading.machine.phase == "taking up":
-            if standing.started:
-                self.patrol.started(worker, standing.started)
-            for event in retaken(*worker, standing):
-                self.leading.happened(event)
+        leading, machine = self.leading, self.leading.machine
+        again = machine.phase == "taking up"
+        if (again or not machine.employs(*worker)) and standing.started:
+            self.patrol.started(worker, standing.started)
+        if worker in leading.given_up or worker in leading.why_killed:
+            return
+        if again:
+            leading.happened(retaken(*worker, standing))
+        elif machine.phase != "over" and not machine.employs(*worker):
+            leading.dismiss(worker)
 
     def tell(self, worker: Worker, update: Update) -> None:
         """Events and lines of a worker, unless it was given up."""
@@ -150,7 +158,7 @@ class Office:
         return Machine(
             least=noted["least"] if noted else charge.least, most=noted["most"] if noted else charge.most,
             given=charge.given and train,  # a step has its micro-batches; rows can be shared otherwise
-            live=train, resume=order.resume, generation=before, taking_up=noted is not None, now=time.monotonic(),
+            live=train, resume=order.resume, generation=before, taking_up=self.notes.times, now=time.monotonic(),
         )  # fmt: skip
 
     def _gone(self, worker: Worker, error: GdistError) -> None:

@@ -35,12 +35,9 @@ def event_of(slot: int, incarnation: int, kind: str, content: dict[str, Any]) ->
     return ev.Failed(*who, generation, step, error)
 
 
-def retaken(slot: int, incarnation: int, standing: Standing) -> list[ev.Event]:
+def retaken(slot: int, incarnation: int, standing: Standing) -> ev.Retaken:
     """What a restarted controller hears from a worker's pull."""
-    heard = ev.Retaken(
-        slot, incarnation, standing.state, standing.generation, standing.step, standing.workers, standing.hello, standing.result
-    )
-    if standing.error is None:
-        return [heard]
-    failed = ev.Failed(slot, incarnation, standing.generation, standing.step, from_dict(standing.error))
-    return [heard, failed]
+    return ev.Retaken(
+        slot, incarnation, standing.state, standing.generation, standing.step, standing.workers, standing.hello,
+        standing.result, from_dict(standing.error) if standing.error else None,
+    )  # fmt: skip

@@ -41,7 +41,6 @@ class Staff:
         self._pipes: dict[Worker, int] = {}
         self._one_at_a_time = asyncio.Lock()
         self._expected: set[Worker] = set()
-        self.lost_meanwhile: set[Worker] = set()  # of whom a former controller knew, and who are not there any more
 
     @property
     def pending(self) -> list[Worker]:
@@ -59,18 +58,17 @@ class Staff:
             self.handles[worker] = handle
             self._watch(worker, handle)
 
-    def find(self, worker: Worker) -> bool:
-        """Adopts a worker that a former controller has hired; whether it is there."""
+    def find(self, worker: Worker) -> None:
+        """Adopts a worker that a former controller has hired, if it is there."""
         import ray
 
         try:
             handle = ray.get_actor(worker_name(self._terms.run_id, *worker), namespace=NAMESPACE)
         except ValueError:
-            return False
+            return
         if not self._terms.embedded and not self._has_bundle(worker):
             self._groups.add(worker)
         self.adopt(worker, handle)
-        return True
 
     def hire(self, worker: Worker, *, avoid: tuple[str, ...], folder: RunFolder | None) -> None:
         """Idempotent; ``avoid``: nodes."""

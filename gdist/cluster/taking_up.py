@@ -32,8 +32,7 @@ def take_up(noted: dict[str, Any], leading: Leading, staff: Staff, chronicle: Ch
                 time.sleep(0.05)
         chronicle.take_up(folder)
     for slot, incarnation in noted["workers"]:
-        if not staff.find((slot, incarnation)):
-            staff.lost_meanwhile.add((slot, incarnation))
+        staff.find((slot, incarnation))
     leading.in_force = noted["in_force"]
     leading.least, leading.most = noted["least"], noted["most"]
     leading.given_up = {(slot, incarnation) for slot, incarnation in noted["given_up"]}

@@ -17,7 +17,7 @@ def form(s: State, workers: list[Seat], *, source: Seat | None, planned: bool, l
     s.generation += 1
     ranks = tuple(seat.worker for seat in workers)
     _check(s, workers, source, ranks, planned=planned)
-    reason = s.reason or ("start" if s.step == 0 else "restored")
+    reason = s.reason or _lost(s.lost) or ("start" if s.step == 0 else "restored")
     rank = None if source is None else ranks.index(source.worker)
     restore = source is None and s.restore
     order = Form(s.generation, ranks, rank, restore, planned, reason, leaving=leaving, skip=s.skip)
@@ -26,12 +26,14 @@ def form(s: State, workers: list[Seat], *, source: Seat | None, planned: bool, l
             seat.generation = s.generation
             s.turn(seat, "forming")
     s.reason, s.waiting = "", ""
+    if len(workers) == s.cap:
+        s.asked = ""
     s.out.append(order)
     s.vain += 1
     if planned:
         s.pending = order
         return
-    s.pending, s.members, s.in_force = None, ranks, s.generation
+    s.pending, s.members, s.in_force, s.lost = None, ranks, s.generation, []
     s.restore = True
     s.enter("forming", within=FORM_S if source is not None else LEARN_S)
     for wish, why in s.wishes.items():
@@ -74,7 +76,7 @@ def change(s: State) -> None:
             return _drain(s, members)
         staying = members[:1]  # it hands its state over, and leaves with the next change
     leaving = [seat for seat in members if seat not in staying]
-    s.reason = s.reason or _reason(joiners, leaving)
+    s.reason = s.asked or _reason(joiners, leaving)
     form(s, [*staying, *joiners], source=staying[0], planned=True, leaving=tuple(seat.worker for seat in leaving))
 
 
@@ -82,15 +84,18 @@ def _joiners(s: State) -> list[Seat]:
     ready = sorted(
         (seat for seat in s.seats.values() if seat.state == "ready" and not seat.leaving), key=lambda seat: seat.slot
     )
+    return ready if gathered(s, ready) else []
+
+
+def gathered(s: State, ready: list[Seat]) -> bool:
+    """Whether those who are ready need not wait for others any longer."""
     coming = any(seat.state == "preparing" for seat in s.seats.values())
-    if ready and coming and s.now < min(seat.since for seat in ready) + GATHER_S:
-        return []
-    return ready
+    return bool(ready) and (not coming or s.now >= min(seat.since for seat in ready) + GATHER_S)
 
 
 def gather_wakes_at(s: State) -> float:
     ready = [seat.since + GATHER_S for seat in s.seats.values() if seat.state == "ready"]
-    return min((time for time in ready if time > s.now), default=NEVER) if s.phase == "training" else NEVER
+    return min((time for time in ready if time > s.now), default=NEVER) if s.phase in ("training", "waiting") else NEVER
 
 
 def _mend(s: State, pending: Form) -> None:
@@ -144,6 +149,11 @@ def _reason(joiners: list[Seat], leaving: list[Seat]) -> str:
         why = leaving[0].leaving
         parts.append(f"{_names(leaving)} left" + (f" ({why})" if why else ""))
     return "; ".join(parts)
+
+
+def _lost(slots: list[int]) -> str:
+    names = [f"worker {slot}" for slot in sorted(set(slots))]
+    return f"{' and '.join(names)} {'was' if len(names) == 1 else 'were'} lost" if names else ""
 
 
 def _names(seats: list[Seat]) -> str:

@@ -84,12 +84,13 @@ class Say:
 
 @dataclass(frozen=True)
 class End:
-    """The run is over: with a result, an error, or neither (stopped before it began)."""
+    """The run is over: with a result, an error, or neither (stopped before it began, or while nobody was left). ``step``: the
+    last one; None: that of the newest checkpoint, since nobody is left who has the steps after it."""
 
     result: dict[str, Any] | None = field(default=None, hash=False)
     error: GdistError | None = None
     reason: str = ""
-    step: int = 0
+    step: int | None = 0
 
 
 Instruction = Hire | Dismiss | Kill | Form | Save | Ask | Say | End

@@ -89,6 +89,8 @@ class Machine:
             if report is not None:
                 self._note(report)
         elif not isinstance(event, ev.Tick):
+            if isinstance(event, ev.Died):
+                s.gone.add((event.slot, event.incarnation))
             speaker = s.sitting(event.slot, event.incarnation)
             if speaker is not None:
                 speaker.silences = 0
@@ -203,4 +205,5 @@ class Machine:
 
     def employs(self, slot: int, incarnation: int) -> bool:
         """Whether the worker has a part in the run, or may still get one."""
-        return self._s.phase == "taking up" or self._s.sitting(slot, incarnation) is not None
+        s = self._s
+        return s.sitting(slot, incarnation) is not None or (s.phase == "taking up" and (slot, incarnation) not in s.gone)

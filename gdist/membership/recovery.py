@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gdist.errors import RunFailed, WorkerLost
-from gdist.membership.change import form
+from gdist.membership.change import form, gathered
 from gdist.membership.ending import conclude, fail, over
 from gdist.membership.hiring import dismiss, lost
 from gdist.membership.instructions import End, Kill
@@ -47,6 +47,7 @@ def recover(s: State) -> None:
 def _give_up_on(s: State, seat: Seat) -> None:
     s.out.append(Kill(*seat.worker, reason="it does not say where it stands"))
     s.seats.pop(seat.slot)
+    s.lost.append(seat.slot)
     lost(s, seat, WorkerLost(f"worker {seat.slot} did not say where it stands"))
 
 
@@ -82,7 +83,6 @@ def _form(s: State) -> None:
     if source.leaving and len(staying) + len(ready) == 1:
         return s.enter("waiting")  # it must leave, and nobody is there to take its state over
     staying.sort(key=lambda seat: (_rank(s, seat), seat.slot))
-    s.reason = s.reason or "a worker was lost"
     room = s.cap + s.spare if source.leaving else s.cap
     if source.leaving and len(staying) == 1 == room:  # a step has no part for a second one
         dismiss(s, source)
@@ -91,16 +91,17 @@ def _form(s: State) -> None:
 
 
 def begin(s: State) -> None:
-    """The first generation, or the next after nobody was left: once the least number of workers is ready."""
+    """The first generation: once the least number of workers is ready. The next after nobody was left: with whoever is."""
     able = _able(s)
     ready = sorted(
         (seat for seat in s.seats.values() if seat.state == "ready" and not seat.leaving), key=lambda seat: seat.slot
     )
     if s.phase == "waiting" and "stop" in s.wishes:
-        return over(s, End(reason=s.wishes["stop"], step=s.step))
+        return over(s, End(reason=s.wishes["stop"], step=None if s.step else 0))
     if able and ready and s.phase == "waiting":
         return _form(s)
-    if not able and s.micro_batches is not None and len(ready) >= s.floor:
+    enough = len(ready) >= s.floor or (s.phase == "waiting" and s.generation > 0 and gathered(s, ready))
+    if not able and s.micro_batches is not None and enough:
         form(s, ready[: s.cap], source=None, planned=False)
 
 

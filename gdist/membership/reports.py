@@ -81,7 +81,7 @@ def _failed(s: State, seat: Seat, error: GdistError) -> None:
             suspect(s, error)
         return
     seat.error = error
-    if joiner and s.live:
+    if joiner and s.live and s.phase != "waiting":
         seat.state = "failed"
         refuse(s, seat, error)
         return broke(s) if seat.worker in s.members else None
@@ -105,7 +105,7 @@ def died(s: State, seat: Seat, event: ev.Died) -> None:
     lost(s, seat, event.error)
     if member:
         s.stalled.append(event.error)
-        s.reason = s.reason or f"worker {seat.slot} was lost"
+        s.lost.append(seat.slot)
         if event.place is not None:
             s.places.append(event.place)
         broke(s)
@@ -124,7 +124,8 @@ def must_leave(s: State, seat: Seat, reason: str) -> None:
 
 def scale(s: State, event: ev.Scale) -> None:
     """Other bounds; joiners beyond them are sent away."""
-    s.least, s.most, s.reason = event.least, event.most, event.reason
+    s.least, s.most = event.least, event.most
+    s.asked = event.reason if len(s.alive(s.members)) != s.cap else ""
     s.barren = []
     for seat in [each for each in s.seats.values() if each.is_candidate and each.slot >= s.cap]:
         dismiss(s, seat)
@@ -133,7 +134,7 @@ def scale(s: State, event: ev.Scale) -> None:
 def wish(s: State, event: ev.WishRaised) -> None:
     """The members are asked, now or when there are some again."""
     if event.wish == "stop" and (not s.members or s.phase == "waiting"):
-        return over(s, End(reason=event.reason, step=s.step))
+        return over(s, End(reason=event.reason, step=None if s.step else 0))
     if s.phase in ("training", "forming"):
         s.out.append(Ask(event.wish, event.reason))
     if event.wish == "stop" or s.phase not in ("training", "forming"):

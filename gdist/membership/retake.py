@@ -25,6 +25,8 @@ def listen(s: State, *, times: int) -> None:
 
 def retake(s: State, event: Retaken) -> None:
     """A worker of the run is heard, while the run is taken up; what is older than what is known changes nothing."""
+    if (event.slot, event.incarnation) in s.gone:
+        return
     seat = s.seats.get(event.slot)
     if seat is not None and (seat.incarnation, seat.generation, _ORDER.get(seat.state, 0)) > (
         event.incarnation, event.generation, _ORDER[event.state]
@@ -81,8 +83,7 @@ def take_up(s: State) -> None:
         s.out.append(Kill(slot, incarnation, reason="it was not heard of after the controller was restarted"))
         kept = s.slots.setdefault(slot, Slot(s.first_incarnation))
         kept.incarnations = max(kept.incarnations, incarnation + 1)
-    if silent:
-        s.reason = " and ".join(f"worker {slot}" for slot, _ in silent) + " was lost"
+    s.lost += [slot for slot, _ in silent]
     members = s.alive(s.members)
     if silent or any(seat.state not in ("training", "returned") or seat.generation != s.heard for seat in members):
         s.broke_at = s.now

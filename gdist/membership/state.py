@@ -89,6 +89,9 @@ class State:
     reference: Seat | None = None  # whose proof the others' are compared with
     step: int = 0  # the highest that is known to be committed
     reason: str = ""  # of the next generation
+    gone: set[Worker] = field(default_factory=set)  # dead or dismissed: what they say late makes them nobody's worker again
+    asked: str = ""  # why other bounds were set, until the run has as many workers as it may
+    lost: list[int] = field(default_factory=list)  # slots of members that died since the last generation was formed
     refused_nodes: set[str] = field(default_factory=set)  # drained: nobody is hired there
     barren: list[tuple[str | None, GdistError]] = field(default_factory=list)  # (node, why) of losses without a success between
     stalled: list[GdistError] = field(default_factory=list)  # deaths of members since the run has last got on

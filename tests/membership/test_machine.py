@@ -9,6 +9,7 @@ import pytest
 
 from gdist.errors import DeadlineExceeded, GdistError, PeerLost, RunFailed, UsageError, UserCodeError, WorkerLost
 from gdist.membership import events as ev
+from gdist.membership.change import GATHER_S
 from gdist.membership.ending import CAUSE_S, SAVE_S, SETTLE_S
 from gdist.membership.hiring import PREPARE_S, TRIES
 from gdist.membership.instructions import Ask, Dismiss, End, Form, Hire, Instruction, Kill, Save, Say
@@ -140,9 +141,43 @@ def test_when_all_are_lost_the_run_goes_on_from_its_checkpoint() -> None:
     run.tell(ev.Died(0, 0, LOST))
     run.tell(ev.Died(1, 0, LOST))
     assert run.machine.phase == "waiting"
-    run.ready(0, 1)
+    run.tell(ev.Placed(1, 1, node="here"))
+    assert forms(run.ready(0, 1)) == []  # another is about to be ready too
+    form = only(run.tell(ev.Tick(), after=GATHER_S), Form)
+    assert (form.workers, form.source, form.restore, form.planned) == (((0, 1),), None, True, False)
+    assert form.reason == "worker 0 and worker 1 were lost"
+    run.enter(0)
     form = only(run.ready(1, 1), Form)
-    assert (form.source, form.restore, form.planned) == (None, True, False)
+    assert (form.workers, form.source, form.planned) == (((0, 1), (1, 1)), 0, True)
+
+
+def test_workers_that_die_before_anybody_took_part_are_tried_three_times() -> None:
+    run = Run(2)
+    assert run.tell(ev.Died(0, 0, LOST)) == [Hire(0, 1)]
+    run.tell(ev.Died(1, 0, LOST))
+    end = only(run.tell(ev.Died(0, 1, LOST)), End)
+    assert end.error.what == "3 workers in a row were lost before they took part"
+
+
+def test_a_death_is_the_reason_of_the_next_generation_whatever_was_asked_for() -> None:
+    run = training(2, most=2)
+    run.tell(ev.Scale(3, 3))
+    run.tell(ev.Died(1, 0, LOST))
+    form = only(run.broken(0, 5), Form)
+    assert (form.workers, form.reason) == (((0, 0),), "worker 1 was lost")
+    run.enter(5)
+    run.tell(ev.Placed(1, 1, node="here"))
+    assert forms(run.ready(2)) == []
+    form = only(run.ready(1, 1), Form)
+    assert (form.workers, form.reason) == (((0, 0), (1, 1), (2, 0)), "asked to scale")
+
+
+def test_a_wish_to_stop_while_nobody_is_left_ends_the_run_at_its_checkpoint() -> None:
+    run = training(2)
+    run.broken(0, 5)
+    run.tell(ev.Died(0, 0, LOST))
+    run.tell(ev.Died(1, 0, LOST))
+    assert run.tell(ev.WishRaised("stop", "interrupted")) == [End(reason="interrupted", step=None)]
 
 
 def test_two_deaths_in_the_same_micro_batches_end_the_run_and_name_the_samples() -> None:
@@ -196,10 +231,10 @@ def test_the_first_workers_must_be_alike() -> None:
 
 
 def test_workers_that_die_before_they_take_part_are_hired_with_pauses_on_other_nodes_and_not_for_ever() -> None:
-    run = Run(1)
-    hires = list(run.hired)
+    run = training(1)
+    hires = [each for each in run.tell(ev.Died(0, 0, LOST)) if isinstance(each, Hire)]
     while run.machine.phase != "over":
-        incarnation = len(hires) - 1
+        incarnation = len(hires)
         run.tell(ev.Placed(0, incarnation, node="bad"))
         done = run.tell(ev.Died(0, incarnation, LOST))
         done += run.tell(ev.Tick(), after=40.0)
