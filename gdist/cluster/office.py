@@ -94,8 +94,8 @@ class Office:
         return orders
 
     def stands(self, worker: Worker, standing: Standing) -> None:
-        """A worker has said where it stands: news to a controller that takes the run up. Who is heard only after that has no part
-        in the run any more."""
+        """A worker has said where it stands: news to a controller that takes the run up. Who is heard only after that has no
+        part in the run any more."""
         self.patrol.heard_worker(worker)
         leading, machine = self.leading, self.leading.machine
         again = machine.phase == "taking up"

@@ -78,7 +78,7 @@ class Worker:
         """In order for the first time; perhaps a second time, later. Lost with the controller that it was sent to."""
         sim = self.sim
         controller = sim.controller
-        self.heard_until = max(self.heard_until, sim.now + sim.delay())
+        self.heard_until = max(self.heard_until + 1e-6, sim.now + sim.delay())  # in order, whatever the delays
 
         def deliver() -> None:
             if controller == sim.controller:
