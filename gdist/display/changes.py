@@ -98,11 +98,23 @@ def _generation(event: dict[str, Any], members: Members) -> list[str]:
         return []
     who = [f"{slots(group)} {what}" for group, what in ((left - lost, "left"), (joined, "joined")) if group]
     why = "" if lost and not who else f": {', '.join(who) or event.get('reason')}"  # who is lost was a line of its own
-    begin = "training goes on with " if lost else ""
     count = words.plural(event.get("workers") or 0, "worker")
+    if members.slots and members.lost.issuperset(members.slots):
+        return [f"nobody was left: {count} {_again(event, members)}{why} (generation {event.get('generation')})"]
+    begin = "training goes on with " if lost else ""
     step = f" from step {event['step'] + 1}" if event.get("step") is not None else ""
     pause = f"; {paused(event['pause_seconds'])}" if event.get("pause_seconds") is not None else ""
     return [f"{begin}{count}{step}{why}{pause} (generation {event.get('generation')})"]
+
+
+def _again(event: dict[str, Any], members: Members) -> str:
+    """From where the run goes on once all who had its state are lost."""
+    step = event.get("step") or 0
+    repeated = max(0, members.lost_at - 1 - step)
+    if not step:
+        return "from the first step, for want of a checkpoint"
+    cost = f", {words.plural(repeated, 'step')} back" if repeated else ""
+    return f"from the checkpoint of step {step}{cost}"
 
 
 def _hired(event: dict[str, Any], members: Members) -> list[str]:
@@ -110,9 +122,10 @@ def _hired(event: dict[str, Any], members: Members) -> list[str]:
         return []
     one = slots([event["worker"]])
     later = f" in {words.duration(event['after_seconds'])}" if (event.get("after_seconds") or 0) >= 1 else ""
-    if event["worker"] in members.lost:
-        return [f"{one} is being replaced{later}"]
-    return [f"{one} is being prepared{later}; training goes on meanwhile"]
+    what = "replaced" if event["worker"] in members.lost else "prepared"
+    if not members.staying:
+        return [f"{one} is being {what}{later}; training goes on when it is ready"]
+    return [f"{one} is being {what}{later}" + ("; training goes on meanwhile" if what == "prepared" else "")]
 
 
 def _poisoned(event: dict[str, Any]) -> list[str]:

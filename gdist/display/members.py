@@ -21,6 +21,8 @@ class Members:
     wanted: tuple[int, int] | None = None  # at least and at most, once somebody has asked
     preparing: dict[int, float] = field(default_factory=dict)  # slot -> since when, wall clock, s
     lost: set[int] = field(default_factory=set)  # and not yet back
+    lost_at: int = 0  # the step that was under way when the last of them was lost
+    leaving: set[int] = field(default_factory=set)  # and still in the generation
     waiting: str | None = None  # for what, while nothing goes on
     unsaved: str | None = None  # why the last checkpoint failed
     safe_step: int | None = None  # of the newest checkpoint
@@ -35,13 +37,21 @@ class Members:
             self.preparing[slot] = float(event["time"])
         elif name in ("worker_lost", "worker_refused") and slot is not None:
             self.lost.add(slot)
+            self.lost_at = max(self.lost_at, event.get("step") or 0)
             self.preparing.pop(slot, None)
+        elif name == "leaving" and slot in self.slots:
+            self.leaving.add(slot)
         elif name == "waiting":
             self.waiting = event.get("what")
         elif name == "checkpoint":
             self._take_checkpoint(event)
         elif name in ("finished", "failed"):
             self.waiting, self.preparing = None, {}
+
+    @property
+    def staying(self) -> set[int]:
+        """Those of the generation who go on with it."""
+        return set(self.slots) - self.lost - self.leaving
 
     def _take_checkpoint(self, event: dict[str, Any]) -> None:
         if event.get("error"):
@@ -57,5 +67,7 @@ class Members:
         self.paused_s += self.pause_s or 0.0
         self.waiting = None
         self.lost.difference_update(self.slots)
+        self.leaving.intersection_update(self.slots)
+        self.lost_at = 0
         for slot in self.slots:
             self.preparing.pop(slot, None)

@@ -12,7 +12,7 @@ import pytest
 from gdist import records
 from gdist.display.changes import paused, slots
 from gdist.display.plain import PlainDisplay
-from gdist.display.sentences import sentences
+from gdist.display.sentences import people, sentences
 from gdist.display.standing import Standing
 from gdist.display.summary import summary
 from gdist.records import Update
@@ -156,6 +156,26 @@ def test_workers_of_the_start_are_no_news() -> None:
 def test_a_worker_that_dies_while_it_is_prepared_is_lost_and_no_longer_prepared() -> None:
     standing = after(LOST, HIRED, {**LOST, "step": None})
     assert (standing.members.preparing, standing.members.lost) == ({}, {1})
+
+
+def test_where_nobody_is_left_it_is_said_from_which_checkpoint_the_run_goes_on_and_what_that_costs() -> None:
+    standing = after(generation(4, [1], joined=[], left=[0], step=23), {**LOST, "step": 25})
+    assert sentences(HIRED, standing) == ["worker 1 is being replaced; training goes on when it is ready"]
+    back = {"joined": [1], "left": [1]}
+    at = "nobody was left: 1 worker from the "
+    assert sentences(generation(5, [1], step=20, **back), standing) == [
+        f"{at}checkpoint of step 20, 4 steps back: worker 1 joined (generation 5)"
+    ]
+    assert sentences(generation(5, [1], step=0, **back), standing) == [
+        f"{at}first step, for want of a checkpoint: worker 1 joined (generation 5)"
+    ]
+
+
+def test_one_that_leaves_is_not_counted_beside_the_one_that_is_prepared_for_it() -> None:
+    standing = after(generation(4, [1], joined=[], left=[0], step=23), happened("leaving", 5, worker=1, reason="SIGTERM"))
+    assert sentences({**HIRED, "worker": 2}, standing) == ["worker 2 is being prepared; training goes on when it is ready"]
+    standing.take(Update(events=[{**HIRED, "worker": 2}]))
+    assert people(standing) == "1 worker"
 
 
 def test_the_summary_counts_changes_and_adds_their_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
