@@ -19,7 +19,7 @@ from typing import Any
 
 from gdist.cluster import reaper
 from gdist.cluster.names import NAMESPACE
-from gdist.cluster.ray_settings import import_ray, signal_handlers_kept
+from gdist.cluster.ray_settings import deaf_to_endings, import_ray, signal_handlers_kept
 from gdist.errors import RunFailed
 
 OBJECT_STORE_BYTES = 100 << 20  # nothing of a run goes through it
@@ -33,14 +33,15 @@ class EmbeddedRay:
 
     def __init__(self, *, verbose: bool = False) -> None:
         before = set(reaper.children(os.getpid()))
-        self._reaper = subprocess.Popen(
-            [sys.executable, "-I", "-S", reaper.__file__, str(os.getpid())],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        with deaf_to_endings():
+            self._reaper = subprocess.Popen(
+                [sys.executable, "-I", "-S", reaper.__file__, str(os.getpid())],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
         before.add(self._reaper.pid)
         try:
             ray = import_ray(loopback=True, verbose=verbose)
-            with signal_handlers_kept(), contextlib.nullcontext() if verbose else _without_helpers():
+            with deaf_to_endings(), signal_handlers_kept(), contextlib.nullcontext() if verbose else _without_helpers():
                 context = ray.init(
                     address="local",
                     namespace=NAMESPACE,
@@ -70,10 +71,18 @@ class EmbeddedRay:
         for pid in family:
             if _name(pid) not in ("raylet", "gcs_server"):
                 _kill(pid)
+        self._end_without_asking()
         with contextlib.suppress(Exception):
             self.ray.shutdown()
         self._kill(self._roots, family)
         self._stop_reaper()
+
+    def _end_without_asking(self) -> None:
+        """Ray asks its servers by SIGTERM to end, and waits a second for each; they are deaf to it."""
+        node = getattr(self.ray._private.worker, "_global_node", None)
+        for processes in (getattr(node, "all_processes", None) or {}).values():
+            for each in processes:
+                each.process.terminate = each.process.kill
 
     def _kill(self, roots: set[int], known: dict[int, str] | None = None) -> None:
         family = (known or {}) | self._family(roots)

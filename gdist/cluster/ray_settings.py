@@ -89,3 +89,15 @@ def signal_handlers_kept() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def deaf_to_endings() -> Iterator[None]:
+    """Whatever is started meanwhile takes no notice of SIGTERM and SIGHUP. ``timeout``, systemd and Slurm send them to every
+    process of a command; a Ray that ended then would leave the run's workers no time for a checkpoint. The mask is inherited;
+    a signal for this process is taken afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -53,6 +53,7 @@ def on_termination(act: Callable[[], None]) -> None:
     told.setblocking(False)
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked where Ray was started by gdist
 
     def listen() -> None:
         while numbers := heard.recv(16):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Self
 
 from gdist.records import Interrupt
 
 GRACE_S = 5.0  # after the second signal, for a driver to end its workers
+SAME_S = 2.0  # `timeout` sends SIGTERM to its child and then to the child's whole group: that is one wish
 _TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -32,6 +34,7 @@ class Signals:
         self._wakeup_before = -1
         self._writer = -1
         self._raising = False
+        self._first: tuple[int, float] = 0, 0.0  # the signal, and when (monotonic)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -78,8 +81,11 @@ class Signals:
         interrupt = self._interrupt
         if not interrupt.stop.is_set():
             interrupt.reason = "interrupted" if number == signal.SIGINT else f"asked to end by {number.name}"
+            self._first = number, time.monotonic()
             interrupt.stop.set()
             self._on_first(number.name)
+        elif number == signal.SIGTERM == self._first[0] and time.monotonic() - self._first[1] < SAME_S:
+            return
         elif number != signal.SIGHUP and not interrupt.now.is_set():
             interrupt.now.set()
             self._at_once()

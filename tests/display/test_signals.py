@@ -48,6 +48,23 @@ def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
+def test_sigterm_that_comes_twice_at_once_is_one_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard()
+    with heard.signals():
+        send(signal.SIGTERM)
+        assert heard.first.wait(DEADLINE_S)
+        send(signal.SIGTERM)
+        send(signal.SIGINT)  # a person's: they are heard in their order
+        assert heard.second.wait(DEADLINE_S)
+    heard = Heard()
+    with heard.signals():
+        send(signal.SIGTERM)
+        assert heard.first.wait(DEADLINE_S)
+        monkeypatch.setattr("gdist.display.signals.SAME_S", 0.0)
+        send(signal.SIGTERM)
+        assert heard.second.wait(DEADLINE_S)
+
+
 def test_the_first_asks_for_the_next_step_and_the_second_for_the_end_at_once() -> None:
     heard = Heard()
     with heard.signals():
