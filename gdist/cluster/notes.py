@@ -41,6 +41,7 @@ class Notes:
                 "times": self.times,
                 "opened": self._chronicle.opened,
                 "generation": machine.generation,
+                "skip": machine.skip,
                 "in_force": self._leading.in_force,
                 "workers": workers,
                 "at": time.time(),

@@ -158,7 +158,8 @@ class Office:
         return Machine(
             least=noted["least"] if noted else charge.least, most=noted["most"] if noted else charge.most,
             given=charge.given and train,  # a step has its micro-batches; rows can be shared otherwise
-            live=train, resume=order.resume, generation=before, taking_up=self.notes.times, now=time.monotonic(),
+            live=train, resume=order.resume, generation=before, taking_up=self.notes.times,
+            skip=tuple((step, first, end) for step, first, end in noted["skip"]) if noted else (), now=time.monotonic(),
         )  # fmt: skip
 
     def _gone(self, worker: Worker, error: GdistError) -> None:

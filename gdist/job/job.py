@@ -159,6 +159,10 @@ class Job(Description):
         default="stop", description="what a step whose loss or gradient is not finite does: 'stop' the run, or 'skip' it"
     )
     non_finite_limit: int = Field(default=10, ge=1, description="skipped steps in a row that end the run all the same")
+    poisoned: Literal["stop", "skip"] = Field(
+        default="stop",
+        description="what a micro-batch in which two workers have died does: 'stop' the run, or is left out ('skip')",
+    )
     seed: int = Field(default=0, ge=0, description="of the initial weights, the order of samples, and all random numbers")
     exact: bool = Field(default=False, description="the same bits at any number of workers")
     hash_every: int = Field(default=100, ge=1, description="steps between comparisons of the weights over the workers")

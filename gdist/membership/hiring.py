@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gdist.errors import GdistError, RunFailed, UsageError, WorkerLost
+from gdist.errors import DeadlineExceeded, GdistError, RunFailed, UsageError, WorkerLost
 from gdist.membership.ending import fail, over
-from gdist.membership.instructions import Dismiss, End, Hire
+from gdist.membership.instructions import Dismiss, End, Hire, Kill
 from gdist.membership.state import NEVER, Seat, Slot, State
 
 PREPARE_S = 1800.0  # job, model and data; a first use may download
@@ -80,12 +80,25 @@ def _give_up(s: State) -> None:
         s.say("explained", text=f"no more workers are hired: {told}; the last one: {why.what}")
 
 
+def end_overdue(s: State) -> None:
+    """Preparing has a bound."""
+    for seat in list(s.seats.values()):
+        if seat.state == "preparing" and s.now >= seat.since + PREPARE_S:
+            error = DeadlineExceeded(f"worker {seat.slot} did not prepare job, model and data within {PREPARE_S:.0f} s")
+            if not s.members:
+                return over(s, End(error=error))
+            s.out.append(Kill(*seat.worker, reason=error.what))
+            s.seats.pop(seat.slot)
+            lost(s, seat, error)
+
+
 def admit(s: State, seat: Seat, hello: dict[str, Any]) -> None:
     """A worker is prepared: it is taken if it is of the same job, code, versions and data as the first."""
     seat.hello, seat.node = hello, hello.get("node", seat.node)
     s.turn(seat, "ready")
     first = s.micro_batches is None
     s.micro_batches = s.micro_batches or int(hello["micro_batches"])
+    s.poisoned = hello.get("poisoned", "stop")
     if first and s.given and s.least > s.micro_batches:
         return over(s, End(error=_too_many(s.least, s.micro_batches)))
     if s.reference is None:

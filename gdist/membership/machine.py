@@ -11,7 +11,7 @@ from gdist.errors import DeadlineExceeded
 from gdist.membership import events as ev
 from gdist.membership.change import LEAVE_S, change, formed, gather_wakes_at, send_away
 from gdist.membership.ending import conclude, fail, over, settle
-from gdist.membership.hiring import PREPARE_S, hire, hiring_wakes_at, look_for_room, lost
+from gdist.membership.hiring import end_overdue, hire, hiring_wakes_at, look_for_room
 from gdist.membership.instructions import End, Instruction, Kill
 from gdist.membership.recovery import begin, broke, recover, recovery_wakes_at
 from gdist.membership.reports import END_S, hear, must_leave, scale, wish
@@ -24,7 +24,7 @@ RESTS = 50  # steps of one decision, at most
 
 class Machine:
     """``least`` to ``most`` workers; ``given``: the number is the user's own. ``live``: false where a death ends the run.
-    ``resume``: the first generation begins from the newest good checkpoint. ``poisoned``: "stop" or "skip". ``generation``: the
+    ``resume``: the first generation begins from the newest good checkpoint. ``generation``: the
     run's last one so far. ``taking_up``: how often the run's controller was restarted: it is at work already.
     ``skip``: (step, first, one past the last) of micro-batches that were left out so far."""
 
@@ -36,15 +36,12 @@ class Machine:
         given: bool,
         live: bool = True,
         resume: bool = False,
-        poisoned: str = "stop",
         generation: int = 0,
         taking_up: int = 0,
         skip: tuple[tuple[int, int, int], ...] = (),
         now: float,
     ) -> None:
-        self._s = State(
-            least=least, most=most, given=given, live=live, restore=resume, poisoned=poisoned, generation=generation, now=now
-        )
+        self._s = State(least=least, most=most, given=given, live=live, restore=resume, generation=generation, now=now)
         self._s.skip = skip
         if taking_up:
             listen(self._s, times=taking_up)
@@ -100,7 +97,7 @@ class Machine:
 
     def _advance(self) -> None:
         s = self._s
-        self._prepare_in_time()
+        end_overdue(s)
         if s.phase == "over":
             return
         if s.phase in ("starting", "waiting"):
@@ -147,17 +144,6 @@ class Machine:
             s.seats.pop(seat.slot)
         broke(s)
 
-    def _prepare_in_time(self) -> None:
-        s = self._s
-        for seat in list(s.seats.values()):
-            if seat.state == "preparing" and s.now >= seat.since + PREPARE_S:
-                error = DeadlineExceeded(f"worker {seat.slot} did not prepare job, model and data within {PREPARE_S:.0f} s")
-                if not s.members:
-                    return over(s, End(error=error))
-                s.out.append(Kill(*seat.worker, reason=error.what))
-                s.seats.pop(seat.slot)
-                lost(s, seat, error)
-
     # -- to be read --
 
     @property
@@ -193,6 +179,11 @@ class Machine:
     def step(self) -> int:
         """The highest step that is known to be committed."""
         return self._s.step
+
+    @property
+    def skip(self) -> tuple[tuple[int, int, int], ...]:
+        """(step, first, one past the last) of micro-batches that are left out, since they kill."""
+        return self._s.skip
 
     @property
     def wake_at(self) -> float:

@@ -40,6 +40,7 @@ def retake(s: State, event: Retaken) -> None:
     seat.entered = event.generation if event.state in ("training", "returned") else 0
     s.seats[event.slot] = seat
     s.micro_batches = s.micro_batches or event.hello.get("micro_batches")
+    s.poisoned = event.hello.get("poisoned", s.poisoned)
     s.step = max(s.step, event.step or 0)
     if event.generation > s.heard:
         s.heard, s.members = event.generation, event.workers

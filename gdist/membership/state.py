@@ -74,7 +74,6 @@ class State:
     given: bool  # the number is the user's own: one that the job cannot employ is refused, where a default is lowered
     live: bool
     restore: bool  # the next generation without a source begins from the newest good checkpoint
-    poisoned: str
     generation: int
     now: float
     phase: Phase = "starting"
@@ -98,6 +97,7 @@ class State:
     places: list[tuple[int, int, int]] = field(default_factory=list)  # what members were at when they died
     broke_at: float = 0.0
     vain: int = 0  # generations announced since the run has last got on
+    poisoned: str = "stop"  # what the job wants of a micro-batch that kills: "stop" or "skip"
     skip: tuple[tuple[int, int, int], ...] = ()
     blame: tuple[int, int, int] | None = None
     wishes: dict[str, str] = field(default_factory=dict)  # asked for while nobody could hear it; "stop" stays

@@ -72,7 +72,8 @@ class Member:
     def prepare(self, *, host: str | None = None) -> dict[str, Any]:
         """Loads the job, makes the model, opens the data, tries one micro-batch. ``host``: the address of this machine at which
         its peers reach it; None: it will have none. Returns what others must know of this worker: ``host`` (name), ``pid``,
-        ``door`` (host and port at which peers call, if it has one), ``job`` (name), ``micro_batches``, ``proof`` (proof.py).
+        ``door`` (host and port at which peers call, if it has one), ``job`` (name), ``micro_batches``, ``poisoned`` (of the
+        job), ``proof`` (proof.py).
 
         Raises JobError, DataError, UserCodeError."""
         self._allowances.enter("prepare")
@@ -97,6 +98,7 @@ class Member:
             "door": self._door.address if self._door is not None else None,
             "job": self.name,
             "micro_batches": self.shares,
+            "poisoned": job.poisoned,
             "proof": proof(job, self.order, self._built),
         }
 

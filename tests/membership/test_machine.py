@@ -22,7 +22,7 @@ class Run:
     """A machine and its clock, which advances by a tenth of a second with each event."""
 
     def __init__(self, least: int, most: int | None = None, *, micro_batches: int = 4, **more: Any) -> None:
-        self.now, self.micro_batches = 0.0, micro_batches
+        self.now, self.micro_batches, self.poisoned = 0.0, micro_batches, more.pop("poisoned", "stop")
         self.machine = Machine(least=least, most=most or least, given=more.pop("given", True), now=0.0, **more)
         self.hired = self.tell(ev.Tick())
 
@@ -33,7 +33,7 @@ class Run:
 
     def ready(self, slot: int, incarnation: int = 0, **hello: Any) -> list[Instruction]:
         self.tell(ev.Placed(slot, incarnation, node="here"))
-        content = {"micro_batches": self.micro_batches, "host": "here", "node": "here", **hello}
+        content = {"micro_batches": self.micro_batches, "poisoned": self.poisoned, "host": "here", "node": "here", **hello}
         return self.tell(ev.Ready(slot, incarnation, hello=content))
 
     def broken(self, slot: int, step: int | None, incarnation: int = 0) -> list[Instruction]:
