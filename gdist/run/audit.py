@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from gdist.errors import RunFailed
@@ -107,7 +108,7 @@ def _prove(epoch: Epoch, ledger: Ledger, expected: Expected, *, samples: int, ba
     epoch.bad = int(spans[:, BAD].sum())
     search = Search(expected)
     firsts = np.flatnonzero(np.diff(spans[:, STEP], prepend=-1))
-    for first, end in zip(firsts.tolist(), [*firsts[1:].tolist(), len(spans)], strict=True):
+    for first, end in pairwise([*firsts.tolist(), len(spans)]):
         of = spans[first:end]
         low, high = int(of[:, START].min()), int(of[:, STOP].max())
         rows = expected.rows_at(epoch.epoch - 1, low, high)

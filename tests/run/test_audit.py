@@ -80,6 +80,7 @@ def test_an_unfinished_epoch_is_proved_as_far_as_it_came() -> None:
 
 def test_steps_of_which_the_ledger_is_silent_are_lost() -> None:
     assert faults(proved(spans()[:16], steps=10)) == [("lost", 14, 9, 36, None)]
+    assert faults(proved(spans()[:10], steps=10)) == [("lost", 50, 6, 0, None)]  # a whole epoch
 
 
 def test_a_span_that_is_missing_is_lost_and_one_that_is_there_twice_is_doubled() -> None:
