@@ -96,11 +96,11 @@ def _generation(event: dict[str, Any], members: Members) -> list[str]:
     lost = left & members.lost
     if members.generation is None and event.get("reason") in (None, "start", "restored"):
         return []
-    who = [f"{slots(group)} {what}" for group, what in ((left - lost, "left"), (joined, "joined")) if group]
-    why = "" if lost and not who else f": {', '.join(who) or event.get('reason')}"  # who is lost was a line of its own
     count = words.plural(event.get("workers") or 0, "worker")
     if members.slots and members.lost.issuperset(members.slots):
-        return [f"nobody was left: {count} {_again(event, members)}{why} (generation {event.get('generation')})"]
+        return [f"nobody was left: {count} {_again(event, members)} (generation {event.get('generation')})"]
+    who = [f"{slots(group)} {what}" for group, what in ((left - lost, "left"), (joined, "joined")) if group]
+    why = "" if lost and not who else f": {', '.join(who) or event.get('reason')}"  # who is lost was a line of its own
     begin = "training goes on with " if lost else ""
     step = f" from step {event['step'] + 1}" if event.get("step") is not None else ""
     pause = f"; {paused(event['pause_seconds'])}" if event.get("pause_seconds") is not None else ""

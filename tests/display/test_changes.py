@@ -164,10 +164,10 @@ def test_where_nobody_is_left_it_is_said_from_which_checkpoint_the_run_goes_on_a
     back = {"joined": [1], "left": [1]}
     at = "nobody was left: 1 worker from the "
     assert sentences(generation(5, [1], step=20, **back), standing) == [
-        f"{at}checkpoint of step 20, 4 steps back: worker 1 joined (generation 5)"
+        f"{at}checkpoint of step 20, 4 steps back (generation 5)"
     ]
     assert sentences(generation(5, [1], step=0, **back), standing) == [
-        f"{at}first step, for want of a checkpoint: worker 1 joined (generation 5)"
+        f"{at}first step, for want of a checkpoint (generation 5)"
     ]
 
 
