@@ -34,6 +34,8 @@ def form(s: State, workers: list[Seat], *, source: Seat | None, planned: bool, l
         s.pending = order
         return
     s.pending, s.members, s.in_force, s.lost = None, ranks, s.generation, []
+    if source is None:
+        s.begins, s.mark = True, s.begun
     s.restore = True
     s.enter("forming", within=FORM_S if source is not None else LEARN_S)
     for wish, why in s.wishes.items():
@@ -64,6 +66,7 @@ def change(s: State) -> None:
     if s.pending is not None:
         return _mend(s, s.pending)
     members = s.alive(s.members)
+    assert members, "invariant: a run that trains has a member that lives"
     if any(seat.state != "training" for seat in members):
         return  # some are at their end
     staying = [seat for seat in members if not seat.leaving][: s.cap]

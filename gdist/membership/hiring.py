@@ -35,7 +35,10 @@ def hire(s: State) -> None:
         if count >= target or (count >= s.least and unplaced):
             break
         slot = s.slots.setdefault(number, Slot(s.first_incarnation))
-        if number in s.seats or s.now < slot.hire_at:
+        if number in s.seats:
+            continue
+        if s.now < slot.hire_at:
+            count += 1  # its turn comes
             continue
         incarnation = slot.incarnations
         slot.incarnations += 1
@@ -48,7 +51,7 @@ def hire(s: State) -> None:
 
 def avoided(s: State) -> tuple[str, ...]:
     broken = {node for node, _ in s.barren if node is not None} if len(s.barren) >= TRIES else set()
-    return tuple(sorted(s.refused_nodes | broken))
+    return tuple(sorted(s.refused_nodes | s.unfit_nodes | broken))
 
 
 def dismiss(s: State, seat: Seat) -> None:
@@ -103,19 +106,27 @@ def admit(s: State, seat: Seat, hello: dict[str, Any]) -> None:
         return over(s, End(error=_too_many(s.least, s.micro_batches)))
     if s.reference is None:
         s.reference = seat
-    difference = differences(s.reference.hello.get("proof") or {}, hello.get("proof") or {})
-    if difference:
-        if s.generation == 0 and s.phase == "starting":
-            return over(s, End(error=_differ(s.reference, seat, difference)))
-        refuse(s, seat, RunFailed(f"worker {seat.slot} is not like the others: {difference}"))
+    compare(s, seat)
     if first and s.phase in ("starting", "waiting"):
         for other in [each for each in s.seats.values() if each.slot >= s.cap]:
             dismiss(s, other)  # the job has too few micro-batches for them
 
 
+def compare(s: State, seat: Seat) -> None:
+    """A worker that is ready must be like the first."""
+    assert s.reference is not None
+    difference = differences(s.reference.hello.get("proof") or {}, seat.hello.get("proof") or {})
+    if difference and s.generation == 0 and s.phase == "starting":
+        over(s, End(error=_differ(s.reference, seat, difference)))
+    elif difference:
+        refuse(s, seat, RunFailed(f"worker {seat.slot} is not like the others: {difference}"))
+
+
 def refuse(s: State, seat: Seat, error: GdistError) -> None:
     """A worker that was never a member cannot become one; the run goes on with the others."""
     s.say("worker_refused", worker=seat.slot, host=seat.hello.get("host"), reason=error.what)
+    if seat.node is not None:
+        s.unfit_nodes.add(seat.node)
     dismiss(s, seat)
     lost(s, seat, error)
 

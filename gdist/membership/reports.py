@@ -42,8 +42,11 @@ def _stands(s: State, seat: Seat, event: ev.Entered | ev.Left | ev.Broken | ev.R
     if s.pending is not None and event.generation == s.pending.generation and isinstance(event, ev.Entered):
         made(s)
     if event.step is not None:
-        if event.step > s.step:
-            s.step, s.stalled, s.vain = event.step, [], 0
+        s.step = max(s.step, event.step)
+        if event.step > s.mark:
+            s.mark, s.stalled, s.vain = event.step, [], 0
+        if s.begins and event.generation == s.in_force:
+            s.begins, s.begun, s.mark = False, event.step, event.step
         seat.step = event.step
     if isinstance(event, ev.Entered):
         if not seat.entered:
@@ -126,7 +129,7 @@ def scale(s: State, event: ev.Scale) -> None:
     """Other bounds; joiners beyond them are sent away."""
     s.least, s.most = event.least, event.most
     s.asked = event.reason if len(s.alive(s.members)) != s.cap else ""
-    s.barren = []
+    s.barren, s.unfit_nodes = [], set()
     for seat in [each for each in s.seats.values() if each.is_candidate and each.slot >= s.cap]:
         dismiss(s, seat)
 

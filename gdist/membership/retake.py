@@ -8,6 +8,7 @@ from gdist.errors import RunFailed
 from gdist.membership.change import form
 from gdist.membership.ending import fail
 from gdist.membership.events import Broken, Entered, Failed, Left, OfWorker, Ready, Retaken, Returned
+from gdist.membership.hiring import compare
 from gdist.membership.instructions import Kill
 from gdist.membership.state import Seat, SeatState, Slot, State
 
@@ -45,8 +46,14 @@ def retake(s: State, event: Retaken) -> None:
     if event.generation > s.heard:
         s.heard, s.members = event.generation, event.workers
     s.generation = max(s.generation, event.generation)
-    if s.reference is None and event.hello:
-        s.reference = seat
+
+
+def _compare(s: State) -> None:
+    """Those who are ready are like the members, or, without any, like one of themselves."""
+    ready = [seat for seat in s.seats.values() if seat.state == "ready"]
+    s.reference = next((seat for seat in [*s.alive(s.members), *ready] if seat.hello), None)
+    for seat in ready if s.reference is not None else ():
+        compare(s, seat)
 
 
 def as_report(event: Retaken) -> OfWorker | None:
@@ -77,6 +84,9 @@ def take_up(s: State) -> None:
             return fail(s, seat.error or RunFailed(f"worker {seat.slot} failed while the controller was away"))
     silent = [worker for worker in s.members if s.sitting(*worker) is None]
     if s.now < s.deadline and (silent or not s.members):
+        return
+    _compare(s)
+    if s.phase != "taking up":
         return
     if not s.members:
         return s.enter("waiting")

@@ -87,11 +87,15 @@ class State:
     micro_batches: int | None = None
     reference: Seat | None = None  # whose proof the others' are compared with
     step: int = 0  # the highest that is known to be committed
+    mark: int = 0  # the same, since the run has last begun or been restored: beyond it, the run gets on
+    begun: int = 0  # the step that it began at then
+    begins: bool = False  # nobody has yet said which step the present generation begins at
     reason: str = ""  # of the next generation
     gone: set[Worker] = field(default_factory=set)  # dead or dismissed: what they say late makes them nobody's worker again
     asked: str = ""  # why other bounds were set, until the run has as many workers as it may
     lost: list[int] = field(default_factory=list)  # slots of members that died since the last generation was formed
     refused_nodes: set[str] = field(default_factory=set)  # drained: nobody is hired there
+    unfit_nodes: set[str] = field(default_factory=set)  # whose workers were refused
     barren: list[tuple[str | None, GdistError]] = field(default_factory=list)  # (node, why) of losses without a success between
     stalled: list[GdistError] = field(default_factory=list)  # deaths of members since the run has last got on
     places: list[tuple[int, int, int]] = field(default_factory=list)  # what members were at when they died

@@ -194,6 +194,19 @@ def test_two_deaths_in_the_same_micro_batches_end_the_run_and_name_the_samples()
     assert "train.csv: row 12" in str(end.error.note)
 
 
+def test_samples_of_which_all_have_died_are_named_by_the_next_worker() -> None:
+    run = training(2)
+    run.tell(ev.Died(1, 0, LOST, place=(8, 0, 2)))
+    run.broken(0, 7)
+    run.enter(7)
+    run.tell(ev.Died(0, 0, LOST, place=(8, 1, 4)))
+    assert run.machine.phase == "waiting"
+    assert only(run.ready(1, 1), Save) == Save(1, 1, blame=(8, 1, 2))
+    end = only(run.tell(ev.Saved(1, 1, 0, RunFailed("it has no state"), samples=("train.csv: row 12",))), End)
+    assert "step 8, micro-batches 1 to 1" in end.error.what
+    assert "train.csv: row 12" in str(end.error.note)
+
+
 def test_a_job_that_allows_it_skips_the_micro_batch_that_kills() -> None:
     run = training(3, poisoned="skip")
     run.tell(ev.Died(1, 0, LOST, place=(8, 0, 2)))
@@ -219,7 +232,8 @@ def test_a_worker_that_is_unlike_the_others_is_refused_and_the_run_goes_on() -> 
     run = Run(1, 2)
     run.ready(0, proof={"code": "a"})
     run.tell(ev.Entered(0, 0, 1, 0))
-    assert Dismiss(1, 0) in run.ready(1, proof={"code": "b"})
+    done = run.ready(1, proof={"code": "b"}, node="there")
+    assert done == [Dismiss(1, 0), Hire(1, 1, avoid=("there",))]
     assert run.machine.phase == "training"
 
 
@@ -241,6 +255,32 @@ def test_workers_that_die_before_they_take_part_are_hired_with_pauses_on_other_n
         hires += [each for each in done if isinstance(each, Hire)]
     assert len(hires) == 2 * TRIES
     assert [hire.avoid for hire in hires] == [()] * TRIES + [("bad",)] * TRIES
+
+
+def test_the_next_in_a_slot_is_waited_for_and_none_is_hired_beside_it() -> None:
+    run = training(2)
+    assert only(run.tell(ev.Died(1, 0, LOST)), Hire) == Hire(1, 1)
+    assert run.tell(ev.Died(1, 1, LOST)) == []
+    assert only(run.tell(ev.Tick(), after=1.0), Hire) == Hire(1, 2)
+
+
+def test_a_run_that_gets_on_after_each_restore_is_not_given_up_though_it_is_not_yet_where_it_was() -> None:
+    run = training(1)
+    run.tell(ev.Broken(0, 0, 1, 50))
+    run.enter(50)
+    for incarnation in range(1, 15):
+        run.tell(ev.Died(0, incarnation - 1, LOST))
+        run.tell(ev.Tick(), after=40.0)
+        assert forms(run.ready(0, incarnation)) == [((0, incarnation),)]
+        run.enter(10 + incarnation)
+    for incarnation in range(15, 30):
+        run.tell(ev.Died(0, incarnation - 1, LOST))
+        if run.machine.phase == "over":
+            break
+        run.tell(ev.Tick(), after=40.0)
+        run.ready(0, incarnation)
+        run.enter(24)
+    assert 20 < incarnation < 25
 
 
 def test_a_leader_that_dies_at_its_end_is_replaced_by_those_who_are_there() -> None:
