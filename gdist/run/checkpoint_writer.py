@@ -3,7 +3,7 @@
 Parts are written in the order in which they were saved. At most one is being written and one waits, unless they are small:
 ``busy`` says so to the worker that leads, which wishes for no more meanwhile (it is done with a checkpoint only when all parts
 have come, so that no other worker has more in hand). A failure (full disk, folder read-only, store away) stops nothing: it is
-in ``reports()``.
+in ``reports()``, and of those that wait only the newest is tried, as each may take as long to fail.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ PART_WAIT_S = 120.0  # for the others' parts
 _LEAST_PREPARED = 1 << 20  # bytes
 _HELD = 2  # parts in hand, of which one is being written; more if they are small
 _SMALL = 64 << 20  # bytes of all of them
+_HELD_SMALL = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +168,8 @@ class CheckpointWriter:
 
     def _full(self) -> bool:
         held = [*self._waiting, *([self._writing] if self._writing else [])]
-        return len(held) >= _HELD and sum(task.copy.buffer.numel() for task in held) >= _SMALL
+        size = sum(task.copy.buffer.numel() for task in held)
+        return len(held) >= (_HELD if size >= _SMALL else _HELD_SMALL)
 
     def _run(self) -> None:
         while True:
@@ -183,7 +185,14 @@ class CheckpointWriter:
                 self.last_error = report.error
                 self._reports.append(report)
                 self._writing = None
+                if report.error is not None:
+                    self._drop_outdated()
                 self._change.notify_all()
+
+    def _drop_outdated(self) -> None:
+        """Leaves out those of which nobody else has a part and after which a newer one of the same name waits."""
+        newest = {task.part.name: task for task in self._waiting}
+        self._waiting = [task for task in self._waiting if task.part.parts > 1 or newest[task.part.name] is task]
 
     def _write(self, task: _Task) -> Report:
         begun, part = time.perf_counter(), task.part

@@ -107,7 +107,8 @@ class Keeper:
             return
         self._fence.alone = alone
         taken = (self._fence.generation, progress.step)
-        if name is not None or self._held != taken:
+        fresh = name is not None or self._held != taken
+        if fresh:
             self._write(writer, built, progress, rules, seconds=seconds, name=name, alone=alone)
         if name is None:
             self._held = taken
@@ -115,11 +116,13 @@ class Keeper:
         if not wait:
             return
         writer.flush(FLUSH_S)
-        if (writer.last_error is not None and self._number == 0) or (alone and self._number):
+        answers = alone or self._number == 0
+        tried_all = fresh and (alone or self._workers == 1)  # just now: a store that is away has been given its time
+        if answers and not tried_all and (self._number or writer.last_error is not None):
             self._write(writer, built, progress, rules, seconds=seconds, name=name, alone=True)
             writer.flush(FLUSH_S)
-            if writer.last_error is not None:
-                raise writer.last_error
+        if answers and writer.last_error is not None:
+            raise writer.last_error
 
     def report(self, outbox: Outbox) -> list[dict[str, Any]]:
         """Says what became of checkpoints since the last call; returns what it said. Raises CheckpointError where they have
