@@ -51,8 +51,10 @@ def row_words(standing: Standing) -> str:
 
 def people(standing: Standing) -> str:
     """``2 workers``; ``1 of 2 workers`` while the other is being prepared."""
-    now, coming = standing.workers or 1, len(standing.members.preparing) - len(standing.members.leaving)
-    begun = standing.members.generation is not None
+    members = standing.members
+    going = len(members.slots) - len(members.staying)
+    now, coming = standing.workers or 1, len(members.preparing) - going
+    begun = members.generation is not None
     return f"{now} of {now + coming} workers" if begun and coming > 0 else words.plural(now, "worker")
 
 
