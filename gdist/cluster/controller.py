@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from gdist.cluster.charge import Charge, Outcome
@@ -130,7 +131,8 @@ class Controller:
         """The orders for ``who`` past number ``after``; waits a second for one. ``standing``: of a worker."""
         office = self._office()
         if standing is not None:
-            office.stands((int(who.removeprefix("worker-")), incarnation), standing)
+            with self._no_fault_unsaid(office):
+                office.stands((int(who.removeprefix("worker-")), incarnation), standing)
             who = f"{who}.{incarnation}"
         else:
             office.patrol.heard_agent(who, incarnation)
@@ -144,14 +146,12 @@ class Controller:
         if number <= self._heard.get(worker, 0):
             return  # it was heard, and the answer was not
         self._heard[worker] = number
-        try:
+        with self._no_fault_unsaid(office):
             for kind, content in messages:
                 if kind == "tell":
                     office.tell(worker, content)
                 else:
                     office.report(worker, kind, content)
-        except Exception as error:  # the edge of this process: an end that says so, or the run would wait for ever
-            office.leading.end(End(error=as_gdist(error)))
 
     async def printed(self, slot: int, incarnation: int, lines: list[str]) -> None:
         """Lines that a worker's code has printed."""
@@ -173,6 +173,14 @@ class Controller:
     def _office(self) -> Office:
         self._parts.begin()
         return self._parts
+
+    @contextlib.contextmanager
+    def _no_fault_unsaid(self, office: Office) -> Iterator[None]:
+        """The edge of this process: a fault is an end that says so, or the run would wait for ever."""
+        try:
+            yield
+        except Exception as error:
+            office.leading.end(End(error=as_gdist(error)))
 
     def _end_process(self) -> None:
         """For good: Ray starts no other in its place."""

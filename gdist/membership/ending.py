@@ -67,11 +67,15 @@ def save_with_another(s: State, *, because: str | None = None) -> None:
 def saved(s: State, step: int, error: GdistError | None, samples: tuple[str, ...]) -> None:
     """The saver has answered."""
     assert s.error is not None
-    if error is not None:
-        return save_with_another(s, because=error.what)
-    if samples:
+    if samples and s.blame is not None:
+        step_of, first, end = s.blame
+        s.say("poisoned", step=step_of, micro_batches=[first, end], deaths=2, samples=list(samples), then="stop")
         told = "the samples: " + "; ".join(samples)
         s.error.note = f"{s.error.note}; {told}" if s.error.note else told
+        s.blame = None
+    saver = s.sitting(*s.saver) if s.saver is not None else None
+    if error is not None or saver is None or saver.step is None:
+        return save_with_another(s, because=error.what if error is not None and saver and saver.step is not None else None)
     over(s, End(error=s.error, step=step))
 
 

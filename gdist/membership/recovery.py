@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from gdist.errors import RunFailed, WorkerLost
+from gdist.errors import GdistError, RunFailed, WorkerLost
 from gdist.membership.change import form, gathered
-from gdist.membership.ending import conclude, fail, over
+from gdist.membership.ending import SAVE_S, conclude, fail, over
 from gdist.membership.hiring import dismiss, lost
-from gdist.membership.instructions import End, Kill
+from gdist.membership.instructions import End, Kill, Save
 from gdist.membership.state import NEVER, Seat, State
 
 REPORT_S = 60.0  # for the members of a broken generation to say so: more than they need to give up on their peers
 VOID_S = 1.0  # the same, where the generation can never have acted
 STALLED = 8  # deaths of members without a step between them
 VAIN = 40  # generations without a step between them
+NAME_S = 60.0  # for a new worker to be there that names the samples of which all others have died
 PAUSES_S = (0.0, 0.0, 0.0, 0.1, 0.2, 0.5, 1.0, 2.0)  # before the next one, by how many there were
 
 
@@ -96,6 +97,8 @@ def begin(s: State) -> None:
     ready = sorted(
         (seat for seat in s.seats.values() if seat.state == "ready" and not seat.leaving), key=lambda seat: seat.slot
     )
+    if s.blame is not None and s.guess is not None:
+        return _have_named(s, ready, s.guess)
     if s.phase == "waiting" and "stop" in s.wishes:
         return over(s, End(reason=s.wishes["stop"], step=None if s.step else 0))
     if able and ready and s.phase == "waiting":
@@ -103,6 +106,16 @@ def begin(s: State) -> None:
     enough = len(ready) >= s.floor or (s.phase == "waiting" and s.generation > 0 and gathered(s, ready))
     if not able and s.micro_batches is not None and enough:
         form(s, ready[: s.cap], source=None, planned=False)
+
+
+def _have_named(s: State, ready: list[Seat], error: GdistError) -> None:
+    """Nobody is left who could say of which samples all have died: the first that comes does, and the run ends."""
+    if ready:
+        s.error, s.saver = error, ready[0].worker
+        s.enter("saving", within=SAVE_S)
+        s.out.append(Save(*ready[0].worker, blame=s.blame))
+    elif s.now >= s.deadline:
+        fail(s, error)
 
 
 def _able(s: State) -> list[Seat]:
@@ -142,10 +155,17 @@ def _poisoned(s: State) -> bool:
         s.skip, s.places = (*s.skip, overlap), []
         s.say("poisoned", step=step, micro_batches=[first, end], deaths=2, then="skip")
         return False
+    error = WorkerLost(
+        f"two workers died in the same place: step {step}, micro-batches {first} to {end - 1}",
+        note=str(s.stalled[-1]) if s.stalled else None,
+        help="look at these samples, or let the job skip them: poisoned='skip'",
+    )
     s.blame = overlap
-    fail(s, WorkerLost(f"two workers died in the same place: step {step}, micro-batches {first} to {end - 1}",
-                       note=str(s.stalled[-1]) if s.stalled else None,
-                       help="look at these samples, or let the job skip them: poisoned='skip'"))  # fmt: skip
+    if _able(s):
+        fail(s, error)
+    else:
+        s.guess = error
+        s.enter("waiting", within=NAME_S)
     return True
 
 

@@ -96,11 +96,11 @@ def test_a_run_with_bounds_grows_by_itself_and_a_drained_worker_is_replaced(head
         live.until_workers(2)
         live.steps(2)
         os.kill(live.pid_of(0), signal.SIGTERM)
-        live.until(lambda e: e["event"] == "generation" and e["joined"] == [0] and e["workers"] == 2)
+        live.until_workers(2)  # another has taken its place
         with reach(live.run_dir) as controller:
             assert controller.drain("worker-1") == [1]
             assert controller.drain("worker-7") == []
-        live.until(lambda e: e["event"] == "generation" and e["joined"] == [1] and e["workers"] == 2)
+        live.until_workers(2)
         live.steps(2)
 
     live = train(head, tmp_path, script, workers="1:2", fields=job_files.ENDLESS + ", cpus_per_worker=0.5")
@@ -181,3 +181,22 @@ def test_rows_that_kill_whoever_reads_them_end_the_run_and_are_named(head: Head,
         train(head, tmp_path, script, before=before, loss="loss")
     assert "two workers died in the same place" in str(lost.value)
     assert "77" in str(lost.value)
+
+
+def test_rows_that_kill_are_left_out_where_the_job_allows_that(head: Head, tmp_path: Path) -> None:
+    armed = tmp_path / "armed"
+    before = POISON.replace("ARMED", repr(str(armed)))
+
+    def script(live: Live) -> None:
+        armed.touch()
+        live.until(lambda e: e["event"] == "poisoned")
+        armed.unlink()  # they come again in the next epoch
+        live.until_workers(2)
+        live.steps(40)
+
+    fields = f"{job_files.ENDLESS.replace('checkpoint_every=10**9', 'checkpoint_every=5')}, poisoned='skip'"
+    live = train(head, tmp_path, script, before=before, loss="loss", fields=fields)
+    (poisoned,) = live.seen.named("poisoned")
+    assert (poisoned["deaths"], poisoned["then"]) == (2, "skip")
+    first, end = poisoned["micro_batches"]
+    assert live.result["bad_rows"] == 8 * (end - first)
