@@ -45,7 +45,7 @@ def table() -> str:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("phase", "kind", "victims"), cases())
+@pytest.mark.parametrize(("phase", "kind", "victims"), list(cases()))
 def test_every_fault_in_every_phase(phase: str, kind: str, victims: tuple[int, ...], tmp_path: Path) -> None:
     """Who is killed or stopped there is replaced, and the run is the quiet one, but for steps done again where all were lost;
     who raises ends the run with that error."""
