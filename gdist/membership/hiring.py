@@ -13,7 +13,7 @@ PREPARE_S = 1800.0  # job, model and data; a first use may download
 PAUSES_S = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # before a slot's next worker, by how many of the last ones came to nothing
 SOON_S = 60.0  # a worker that is lost sooner after it took part has come to nothing too
 TRIES = 5  # losses in a row before they took part, until other nodes are tried; twice that: it is given up
-FIRST_TRIES = 3  # the same, where nobody has ever taken part: it is the job, not a node
+FIRST_TRIES = 3  # the same of one slot, where nobody has ever taken part: it is the job, not a node
 UNPLACED_S = 5.0  # until it is said that there is no room
 VERSIONS = ("job", "code", "data", "torch", "gdist", "micro_batches", "dtype", "probe")
 _IN_WORDS = {"probe": "the bits of a reference micro-batch's gradient"}
@@ -69,7 +69,7 @@ def lost(s: State, seat: Seat, why: GdistError) -> None:
     slot.hire_at = s.now + PAUSES_S[min(max(slot.barren - 1, 0), len(PAUSES_S) - 1)]
     if barren:
         s.barren.append((seat.node, why))
-        if len(s.barren) >= (2 * TRIES if s.generation else FIRST_TRIES):
+        if len(s.barren) >= 2 * TRIES or (not s.members and slot.barren >= FIRST_TRIES):
             _give_up(s)
 
 

