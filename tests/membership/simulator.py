@@ -16,11 +16,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from gdist.errors import UserCodeError, WorkerLost
+from gdist.errors import WorkerLost
 from gdist.membership import events as ev
 from gdist.membership import instructions as do
 from gdist.membership.machine import Machine
-from tests.membership.workers import Group, Violation, Worker
+from tests.membership.groups import Group
+from tests.membership.invariants import look_at_end, look_at_form
+from tests.membership.workers import Violation, Worker
 
 NODES = ("node-0", "node-1", "node-2")
 HEAL_S = 12.0  # virtual: no fault after this
@@ -77,19 +79,8 @@ class Simulation:
                 phase = self.machine.phase if self.machine else "no controller"
                 raise Violation(f"progress: the run is not over long after the last fault ({phase})")
             what()
-        self.judge(self.end)
+        look_at_end(self, self.end)
         return self.end
-
-    def judge(self, end: do.End) -> None:
-        if end.error is None and end.result is not None and not end.result["stopped"] and end.result["steps"] != self.steps:
-            raise Violation(f"the run ended with {end.result['steps']} of {self.steps} steps")
-        if isinstance(end.error, UserCodeError) and not self.failed:
-            raise Violation(f"a failure in user code, and the run ended with {end}")
-        alike = not self.unlike or self.generations > 0
-        if end.error is not None and self.deaths < 2 and not self.failed and alike:
-            raise Violation(f"the run gave up after {self.deaths} deaths: {end.error}")
-        if end.error is not None and self.poisoned == "skip" and self.deaths == self.poisonings and not self.failed and alike:
-            raise Violation(f"a micro-batch that is to be skipped has ended the run: {end.error}")
 
     def tell(self, text: str) -> None:
         if self.told is not None:
@@ -164,18 +155,9 @@ class Simulation:
             self.at(0.5 * self.random.random(), worker.die)
 
     def form(self, order: do.Form) -> None:
-        if order.generation <= self.announced:
-            raise Violation(f"generation {order.generation} was announced after {self.announced}")
-        if len(order.workers) > self.micro_batches:
-            raise Violation("more members than micro-batches")
-        if len({self.workers[who].proof for who in order.workers}) > 1:
-            raise Violation(f"workers that are not alike are members of generation {order.generation}")
+        look_at_form(self, order)
         self.announced = order.generation
         self.generations += 1
-        if order.source is None and any(w.alive and not w.fenced and w.history for w in self.workers.values()):
-            raise Violation("the state of a living worker is thrown away")
-        if order.source is None and not order.restore and self.checkpoints:
-            raise Violation("the run begins anew although it has a checkpoint")
         self.groups[order.generation] = Group(self, order)
         for who in (*order.workers, *order.leaving):
             self.send(*who, lambda worker: worker.change(order) if order.planned else worker.join(order))
@@ -244,19 +226,6 @@ class Simulation:
                 what()
 
         return act
-
-    def look(self, worker: Worker) -> None:
-        """The invariants, after ``worker`` has committed a step."""
-        history = worker.history
-        assert history is not None
-        step = len(history) - 1
-        for other in self.workers.values():
-            counts = other.alive and not other.fenced and other.history is not None and len(other.history) > step
-            if counts and other.history[step] != history[step]:  # type: ignore[index]
-                raise Violation(
-                    f"step {step + 1} was committed by generation {other.history[step]} on worker {other.who}, "  # type: ignore
-                    f"and by {history[step]} on worker {worker.who}"
-                )
 
 
 def simulate(seed: int, *, machine: type[Machine] = Machine, told: Callable[[str], None] | None = None) -> Simulation:
