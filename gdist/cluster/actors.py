@@ -67,8 +67,10 @@ class Actors:
 
     def end(self) -> bool:
         """Nobody of the run is left when this returns. Returns whether the controller was there to see to it."""
-        ray, led = self._ray, True
-        if self.controller is not None:
+        ray, led, lost = self._ray, True, self._session.lost()
+        if lost is not None:  # whoever is there still ends with the session
+            led = False
+        elif self.controller is not None:
             try:
                 ray.get(self.controller.close.remote(), timeout=CLOSE_S)
             except Exception:  # it is dead: its workers have seen that too, and write their checkpoint
@@ -76,7 +78,7 @@ class Actors:
                 ends = [worker.until_gone.remote() for worker in self._workers]
                 ray.wait(ends, num_returns=len(ends), timeout=ORPHAN_S)
         for handle in (*self._workers, self.controller):
-            if handle is not None:
+            if handle is not None and lost is None:
                 ray.kill(handle, no_restart=True)
         for descriptor in self._held:
             os.close(descriptor)

@@ -46,6 +46,10 @@ class AttachedRay:
         self.ray: Any = ray
         self.address = address
 
+    def lost(self) -> str | None:
+        """Nothing is known of a cluster's servers: their silence tells."""
+        return None
+
     def close(self) -> None:
         if self._ours:
             self.ray.shutdown()

@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,7 @@ from gdist.errors import RunFailed
 
 OBJECT_STORE_BYTES = 100 << 20  # nothing of a run goes through it
 GONE_S = 3.0
+_SERVERS = ("raylet", "gcs_server")
 
 
 class EmbeddedRay:
@@ -63,19 +65,29 @@ class EmbeddedRay:
         self.ray: Any = ray
         self.address = str(context.address_info["gcs_address"])
         self._roots = set(reaper.children(os.getpid())) - before
+        self._servers = {pid: (_name(pid), reaper.birth(pid)) for pid in self._roots if _name(pid) in _SERVERS}
+
+    def lost(self) -> str | None:
+        """Which of Ray's servers has died."""
+        return next((name for pid, (name, born) in self._servers.items() if reaper.birth(pid) != born), None)
 
     def close(self) -> None:
         """Ends Ray in this process, then whatever of it is left. Ray's own way to stop its helpers takes 1.4 s; they have
         nothing to save."""
         family = self._family(self._roots)
         for pid in family:
-            if _name(pid) not in ("raylet", "gcs_server"):
+            if _name(pid) not in _SERVERS:
                 _kill(pid)
         self._end_without_asking()
-        with contextlib.suppress(Exception):
-            self.ray.shutdown()
+        leaving = threading.Thread(target=self._leave, daemon=True)  # without its servers it may take for ever
+        leaving.start()
+        leaving.join(GONE_S if self.lost() else None)
         self._kill(self._roots, family)
         self._stop_reaper()
+
+    def _leave(self) -> None:
+        with contextlib.suppress(Exception):
+            self.ray.shutdown()
 
     def _end_without_asking(self) -> None:
         """Ray asks its servers by SIGTERM to end, and waits a second for each; they are deaf to it."""

@@ -18,30 +18,38 @@ from gdist.worker.local import failure
 POLL_S = 0.1
 SILENCE_S = 60.0  # of a controller; Ray starts one that has died again within seconds
 AGAIN_S = 0.1
+SAVING_S = 20.0  # for a stop with a checkpoint, in a Ray that comes to its end
 REMEMBERED = 4096  # events and lines
 
 
 class Seen:
-    """What the watcher was told already: a controller that takes a run up tells the last of it again."""
+    """What the watcher was told already: a controller that takes a run up tells the last of it again, and what was before."""
 
     def __init__(self) -> None:
         self._times: dict[float, None] = {}
+        self._since: float | None = None  # the first that this watcher was told: older is of an earlier session
 
     def new(self, update: Update) -> Update | None:
         """None: nothing of it is new."""
-        events = [each for each in update.events if each["time"] not in self._times]
-        lines = [each for each in update.lines if each["time"] not in self._times]
+        if self._since is None:
+            self._since = min((each["time"] for each in (*update.events, *update.lines)), default=None)
+        events = [each for each in update.events if self._is_new(each["time"])]
+        lines = [each for each in update.lines if self._is_new(each["time"])]
         for each in (*events, *lines):
             self._times[each["time"]] = None
         while len(self._times) > REMEMBERED:
             del self._times[next(iter(self._times))]
         return replace(update, events=events, lines=lines) if events or lines or update.output else None
 
+    def _is_new(self, time: float) -> bool:
+        return time not in self._times and (self._since is None or time >= self._since)
+
 
 class Follower:
     """Follows one run from its start to its end."""
 
     def __init__(self, session: Session, actors: Actors, watch: Watch, interrupt: Interrupt) -> None:
+        self._session = session
         self._ray = session.ray
         self._actors = actors
         self._watch = watch
@@ -67,15 +75,25 @@ class Follower:
 
     def _follow(self) -> dict[str, Any]:
         ray, interrupt, controller = self._ray, self._interrupt, self._actors.controller
-        after, heard, asked = 0, time.monotonic(), False
+        after, heard, asked, asked_at = 0, time.monotonic(), False, 0.0
         news = controller.follow.remote(after)
         while True:
             ready, _ = ray.wait([news], timeout=POLL_S)
             if interrupt.now.is_set():
                 return self._abandon()
+            lost = self._session.lost()
+            if lost is not None and not interrupt.stop.is_set():  # Ray itself ends everybody a minute after its gcs_server
+                interrupt.reason = f"Ray's {lost} has died"
+                interrupt.stop.set()
+            if lost == "raylet" or (lost is not None and asked and time.monotonic() - asked_at > SAVING_S):
+                raise RunFailed(
+                    f"the run's own Ray is gone: its {lost} has died",
+                    note="killed by somebody, or for want of memory: see `dmesg` and /tmp/ray/session_latest/logs",
+                    help="go on from the last checkpoint: gdist resume RUN",
+                )
             if interrupt.stop.is_set() and not asked:
                 controller.ask.remote("stop", interrupt.reason)
-                asked = True
+                asked, asked_at = True, time.monotonic()
             if ready:
                 answer = self._get(news)
                 if answer is None:  # Ray starts another controller, which takes the run up

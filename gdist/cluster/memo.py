@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
 from gdist.cluster.names import NAMESPACE
+
+PATIENCE_S = 5.0
+_pool = ThreadPoolExecutor(1, "gdist-memo")  # one after another: the newest is the one that stays
+_pending: list[Future[None]] = []
 
 
 def _key(run_id: str) -> bytes:
@@ -14,9 +19,18 @@ def _key(run_id: str) -> bytes:
 
 
 def note(run_id: str, content: dict[str, Any]) -> None:
+    """Is there when this returns, unless Ray's store has not answered for ``PATIENCE_S``: its gcs_server has died, then, and a
+    call to it would hold everything up for a minute, until Ray ends this process."""
+    stuck = any(not each.done() for each in _pending)
+    _pending[:] = [*(each for each in _pending if not each.done()), _pool.submit(_put, run_id, json.dumps(content).encode())]
+    if not stuck:
+        wait(_pending, timeout=PATIENCE_S)
+
+
+def _put(run_id: str, content: bytes) -> None:
     from ray.experimental import internal_kv
 
-    internal_kv._internal_kv_put(_key(run_id), json.dumps(content).encode(), overwrite=True, namespace=NAMESPACE.encode())
+    internal_kv._internal_kv_put(_key(run_id), content, overwrite=True, namespace=NAMESPACE.encode())
 
 
 def recall(run_id: str) -> dict[str, Any] | None:
@@ -31,5 +45,7 @@ def recall(run_id: str) -> dict[str, Any] | None:
 def forget(run_id: str) -> None:
     from ray.experimental import internal_kv
 
+    if any(not each.done() for each in _pending):
+        return
     with suppress(Exception):
         internal_kv._internal_kv_del(_key(run_id), namespace=NAMESPACE.encode())

@@ -17,6 +17,8 @@ class Session(Protocol):
     address: str
     embedded: bool
 
+    def lost(self) -> str | None: ...
+
     def close(self) -> None: ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from gdist.cluster import reaper
+from gdist.run.checkpoint import list_checkpoints
+from gdist.run.folder import RunFolder
 from tests.cluster import job_files
 from tests.cluster.conftest import until_empty
 from tests.cluster.runs import started_driver, until_event
@@ -47,6 +50,34 @@ print(result["status"], result["workers"], reaper.descendants(os.getpid()))
     ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=100)
     assert ended.stderr == ""
     assert ended.stdout == "done 2 []\n"
+
+
+@pytest.mark.parametrize("end", ["sigterm to all", "raylet", "gcs_server"])
+def test_a_run_whose_own_ray_ends_says_so_and_keeps_a_checkpoint(end: str, tmp_path: Path, environment: dict[str, str]) -> None:
+    fields = job_files.ENDLESS.replace("checkpoint_every=10**9", "checkpoint_every=20")
+    job = job_files.regression(tmp_path, fields=fields)
+    command = [sys.executable, "-m", "gdist", "train", job, "--workers", "2", "--json", "--run-dir", str(tmp_path / "run")]
+    folder = RunFolder(tmp_path / "run")
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+        try:
+            assert driver.stdout is not None
+            next(line for line in driver.stdout if '"checkpoint"' in line)
+            family = [driver.pid, *reaper.descendants(driver.pid)]
+            for pid in family:
+                if end == "sigterm to all":
+                    os.kill(pid, signal.SIGTERM)
+                elif name(pid) == end:
+                    os.kill(pid, signal.SIGKILL)
+            driver.communicate(timeout=40)  # Ray itself takes 60 s to see it
+        finally:
+            driver.kill()
+    assert driver.returncode == (1 if end == "raylet" else 3)
+    result, checkpoints = folder.result(), list_checkpoints(folder.checkpoints)
+    assert result is not None
+    assert checkpoints
+    assert result["status"] == ("failed" if end == "raylet" else "stopped")
+    assert end == "raylet" or max(each.step for each in checkpoints) == result["steps"]
+    assert "SIGTERM" in result["reason"] or end in result["reason"]
 
 
 def name(pid: int) -> str:
