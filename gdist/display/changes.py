@@ -139,6 +139,7 @@ def _poisoned(event: dict[str, Any]) -> list[str]:
 def _unsaved(event: dict[str, Any]) -> list[str]:
     again = f"; next try in {words.duration(event['again_seconds'])}" if event.get("again_seconds") is not None else ""
     what, _, more = str(event["error"]).partition("\n")
+    what = what.removeprefix(f"the checkpoint of step {event.get('step')} cannot be written: ")
     where = more.partition("\n")[0].strip()
     place = f" ({words.path(where[4:])})" if where.startswith("--> ") else ""
     safe = event.get("safe_step")

@@ -72,6 +72,8 @@ def plural(many: int, noun: str) -> str:
 
 
 def path(place: str | os.PathLike[str]) -> str:
-    """From the working directory, where it lies below that."""
+    """From the working directory, where it lies below that; a URL as it is."""
+    if "://" in os.fspath(place):
+        return os.fspath(place)
     relative = os.path.relpath(place)
     return os.fspath(place) if relative.startswith("..") else relative

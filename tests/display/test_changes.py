@@ -144,6 +144,11 @@ def test_where_a_checkpoint_could_not_be_written_stands_beside_why() -> None:
         "the checkpoint of step 24 failed, training goes on: no space is left (/nowhere/at/all)"
     )
     assert after(failed).members.unsaved == "no space is left"
+    what = "the checkpoint of step 24 cannot be written: the storage cannot be reached"
+    away = happened("checkpoint", 5, step=24, error=f"{what}\n  --> s3://bucket/runs")
+    assert sentences(away, after())[0] == (
+        "the checkpoint of step 24 failed, training goes on: the storage cannot be reached (s3://bucket/runs)"
+    )
 
 
 def test_workers_of_the_start_are_no_news() -> None:
