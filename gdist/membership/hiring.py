@@ -62,7 +62,9 @@ def dismiss(s: State, seat: Seat) -> None:
 
 
 def lost(s: State, seat: Seat, why: GdistError) -> None:
-    """A worker is gone without having been sent away: its slot waits a little before the next one."""
+    """A worker is gone without having been sent away or told to leave: its slot waits a little before the next one."""
+    if seat.leaving:
+        return
     slot = s.slots.setdefault(seat.slot, Slot(s.first_incarnation))
     barren = not seat.entered
     slot.barren = slot.barren + 1 if barren or s.now - seat.entered_at < SOON_S else 0

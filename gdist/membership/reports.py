@@ -107,10 +107,10 @@ def died(s: State, seat: Seat, event: ev.Died) -> None:
         return fail(s, event.error)
     lost(s, seat, event.error)
     if member:
-        s.stalled.append(event.error)
         s.lost.append(seat.slot)
-        if event.place is not None:
-            s.places.append(event.place)
+        if not seat.leaving:  # else its end was on its way, wherever it was
+            s.stalled.append(event.error)
+            s.places += [event.place] if event.place is not None else []
         broke(s)
     elif seat.acts and s.pending is not None and seat.worker in s.pending.leaving:
         broke(s)

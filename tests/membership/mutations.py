@@ -124,7 +124,28 @@ def reused_generation() -> contextlib.AbstractContextManager[None]:
     return _patched((machine, "listen", listen))
 
 
+def unlike_joiner() -> contextlib.AbstractContextManager[None]:
+    """A restarted controller takes whoever is ready, like the others or not."""
+    return _patched((retake, "_compare", lambda s: None))
+
+
+def poison_kept() -> contextlib.AbstractContextManager[None]:
+    """A micro-batch that is to be skipped is not."""
+    real = change.form
+
+    def form(s: State, workers: list[Seat], **more: Any) -> None:
+        s.skip = ()
+        real(s, workers, **more)
+
+    return _patched((recovery, "form", form))
+
+
+def same_node() -> contextlib.AbstractContextManager[None]:
+    """The successor of a refused worker comes to the same node."""
+    return _patched((hiring, "avoided", lambda s: tuple(sorted(s.refused_nodes))))
+
+
 MUTATIONS: tuple[Callable[[], contextlib.AbstractContextManager[None]], ...] = (
     no_fence, least_advanced, no_wait, dropped_state, stale_reports, reused_incarnation, no_mend, no_kill, lost_leader, anew,
-    reused_generation,
+    reused_generation, unlike_joiner, poison_kept, same_node,
 )  # fmt: skip

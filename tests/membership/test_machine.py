@@ -259,6 +259,14 @@ def test_workers_that_die_before_they_take_part_are_hired_with_pauses_on_other_n
     assert [hire.avoid for hire in hires] == [()] * TRIES + [("bad",)] * TRIES
 
 
+def test_two_that_were_told_to_leave_and_died_at_one_place_are_no_sign_of_bad_samples() -> None:
+    run = training(3)
+    for slot in (1, 2):
+        run.tell(ev.Leaving(slot, 0, "spot notice"))
+        run.tell(ev.Died(slot, 0, LOST, place=(8, 0, 2)))
+    assert forms(run.broken(0, 7)) == [((0, 0),)]
+
+
 def test_the_next_in_a_slot_is_waited_for_and_none_is_hired_beside_it() -> None:
     run = training(2)
     assert only(run.tell(ev.Died(1, 0, LOST)), Hire) == Hire(1, 1)
