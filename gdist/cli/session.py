@@ -112,12 +112,11 @@ def _say_interrupted(display: Display) -> None:
 
 def _next_step(display: Display) -> str | None:
     """How to go on with a run that has a checkpoint."""
-    from gdist.display.summary import how_to_resume
-    from gdist.run.checkpoint import list_checkpoints
+    from gdist.display.summary import how_to_resume, saved_step
     from gdist.run.folder import RunFolder
 
     if display.standing.run_dir is None:
         return None
     run = RunFolder(Path(display.standing.run_dir))
-    steps = [place.step for place in list_checkpoints(run.checkpoints)]
-    return f"go on from step {max(steps)}: {how_to_resume(run)}" if steps else None
+    step = saved_step(run, display.standing)
+    return None if step is None else f"go on from step {step}: {how_to_resume(run)}"

@@ -10,6 +10,7 @@ from gdist.display.changes import paused
 from gdist.display.members import Members
 from gdist.display.sentences import label
 from gdist.display.standing import Standing
+from gdist.errors import CheckpointError
 from gdist.run.checkpoint import list_checkpoints
 from gdist.run.folder import RunFolder
 
@@ -35,14 +36,22 @@ def summary(result: dict[str, Any], standing: Standing) -> list[str]:
         workers = words.plural(int(result.get("workers") or standing.workers or 1), "worker")
         facts.append(("time", f"{words.duration(result['wall_seconds'])} with {workers}"))
     if standing.members.changes:
-        facts.append(("worker changes", f"{standing.members.changes}, {_pauses(standing.members)}"))
+        facts.append(("worker changes", ", ".join(filter(None, (str(standing.members.changes), _pauses(standing.members))))))
     facts.append(("run folder", words.path(run_dir)))
     if result.get("status") != "done":
-        saved = max((place.step for place in list_checkpoints(run.checkpoints)), default=None)
+        saved = saved_step(run, standing)
         facts.append(("checkpoint", "none" if saved is None else f"step {saved}"))
     more = f" epochs={2 * max(1, round(result.get('epochs') or 1))}" if result.get("status") == "done" else ""
     facts.append(("to go on", how_to_resume(run, more=more)))
     return [*lines, "", *(f"  {name:<{_NAMES}}{value}" for name, value in facts)]
+
+
+def saved_step(run: RunFolder, standing: Standing) -> int | None:
+    """Of the newest checkpoint; as far as the run has told, where its store is away. None: there is none."""
+    try:
+        return max((place.step for place in list_checkpoints(run.checkpoints)), default=None)
+    except CheckpointError:
+        return standing.members.safe_step
 
 
 def how_to_resume(run: RunFolder, *, more: str = "") -> str:
@@ -63,9 +72,9 @@ def _head(result: dict[str, Any], standing: Standing) -> str:
 
 
 def _pauses(members: Members) -> str:
-    """``paused 0.21 s``; ``paused 0.37 s in all``, ``no pause``."""
+    """``paused 0.21 s``; ``paused 0.37 s in all``; "" where nobody was left who could tell."""
     if not members.paused_s:
-        return "no pause"
+        return ""
     return paused(members.paused_s) + (" in all" if members.changes > 1 else "")
 
 

@@ -15,6 +15,7 @@ from gdist.display.plain import PlainDisplay
 from gdist.display.sentences import people, sentences
 from gdist.display.standing import Standing
 from gdist.display.summary import summary
+from gdist.errors import CheckpointError
 from gdist.records import Update
 from gdist.run.folder import RunFolder
 from tests.display.recorded import HIRED, KILLED, LOST, RUN, generation, happened
@@ -52,6 +53,16 @@ def test_the_block_says_who_is_missing_since_when_and_what_the_change_cost() -> 
     assert shown(KILLED, now=9.5).splitlines()[-1] == f"{'':40}generation       3  paused 0.08 s"
     narrow = shown(KILLED[:-1], now=6.5, width=30, unicode=False).splitlines()
     assert narrow[-2:] == [" generation       2  paused 0.", " worker 1 is being replaced  1"]
+
+
+def test_who_is_sent_away_before_it_has_joined_is_waited_for_no_longer() -> None:
+    def scaled(most: int) -> dict[str, Any]:
+        return happened("scale", least=most, most=most, reason="asked to scale")
+
+    hired = [happened("worker_hired", worker=slot, incarnation=0) for slot in (2, 3)]
+    assert people(after(scaled(4), *hired)) == "2 of 4 workers"
+    assert people(after(scaled(4), *hired, scaled(3))) == "2 of 3 workers"
+    assert people(after(scaled(4), *hired, scaled(2))) == "2 workers"
 
 
 @pytest.mark.parametrize(
@@ -192,6 +203,20 @@ def test_the_summary_counts_changes_and_adds_their_pauses(tmp_path: Path, monkey
     result = {"status": "done", "steps": 240, "run_dir": str(folder.path), "wall_seconds": 72.4, "workers": 2}
     lines = summary(result, standing)
     assert lines[lines.index("  time             1m12s with 2 workers") + 1] == "  worker changes   2, paused 0.29 s in all"
+
+
+def test_where_the_store_is_away_the_summary_says_what_the_run_has_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(where: object) -> list[Any]:
+        raise CheckpointError("the checkpoints cannot be listed")
+
+    monkeypatch.setattr("gdist.display.summary.list_checkpoints", away)
+    folder = RunFolder.create(tmp_path, name="digits")
+    result = {"status": "stopped", "steps": 24, "run_dir": str(folder.path)}
+    told = after(happened("checkpoint", 5, step=24, error="the store is away", safe_step=20))
+    assert "  checkpoint       step 20" in summary(result, told)
+    assert "  checkpoint       none" in summary(result, after())
 
 
 def test_slots_and_pauses_are_short() -> None:
