@@ -33,6 +33,9 @@ class Members:
             self._take_generation(event)
         elif name == "scale":
             self.wanted = (int(event["least"]), int(event["most"]))
+            self.preparing = {
+                slot: since for slot, since in self.preparing.items() if slot < self.wanted[1]
+            }  # others are sent away
         elif name == "worker_hired" and slot is not None:
             self.preparing[slot] = float(event["time"])
         elif name in ("worker_lost", "worker_refused") and slot is not None:

@@ -57,9 +57,9 @@ def test_the_block_says_who_is_missing_since_when_and_what_the_change_cost() -> 
 
 def test_who_is_sent_away_before_it_has_joined_is_waited_for_no_longer() -> None:
     def scaled(most: int) -> dict[str, Any]:
-        return happened("scale", least=most, most=most, reason="asked to scale")
+        return happened("scale", 2.0, least=most, most=most, reason="asked to scale")
 
-    hired = [happened("worker_hired", worker=slot, incarnation=0) for slot in (2, 3)]
+    hired = [happened("worker_hired", 2.0, worker=slot, incarnation=0) for slot in (2, 3)]
     assert people(after(scaled(4), *hired)) == "2 of 4 workers"
     assert people(after(scaled(4), *hired, scaled(3))) == "2 of 3 workers"
     assert people(after(scaled(4), *hired, scaled(2))) == "2 workers"
