@@ -20,7 +20,7 @@ def look_at_form(sim: Simulation, order: do.Form) -> None:
         raise Violation("more members than micro-batches")
     if len({sim.workers[who].proof for who in order.workers}) > 1:
         raise Violation(f"workers that are not alike are members of generation {order.generation}")
-    if order.source is None and any(w.alive and not w.fenced and w.history for w in sim.workers.values()):
+    if order.source is None and any(w.alive and not w.fenced and w.history and sim.known(w) for w in sim.workers.values()):
         raise Violation("the state of a living worker is thrown away")
     if order.source is None and not order.restore and sim.checkpoints:
         raise Violation("the run begins anew although it has a checkpoint")

@@ -48,6 +48,7 @@ class Simulation:
         self.room = 0.3 if rng.random() < 0.8 else 4.0  # s, at most, until a hired worker has its place
         self.poison_step, self.poison = 0, -1  # the micro-batch of that step kills whoever computes it
         self.poisoned, self.poisonings = rng.choice(("stop", "skip")), 0
+        self.skip: tuple[tuple[int, int, int], ...] = ()  # as the controller has noted it
         self.unlike: set[str] = set()  # nodes whose new workers are not like the others
         self.refused: set[str] = set()  # nodes of whom the machine knows that
         self.workers: dict[do.Worker, Worker] = {}
@@ -91,8 +92,9 @@ class Simulation:
     def start_controller(self, *, taking_up: int) -> None:
         self.controller += 1
         self.machine = self.make(
-            least=self.least, most=self.most, given=False, generation=self.announced, taking_up=taking_up, now=self.now
-        )
+            least=self.least, most=self.most, given=False, generation=self.announced, taking_up=taking_up, skip=self.skip,
+            now=self.now,
+        )  # fmt: skip
         self.obey(self.machine.on(ev.Tick(), now=self.now))
         if taking_up:
             for worker in list(self.workers.values()):
@@ -104,6 +106,7 @@ class Simulation:
 
     def kill_controller(self) -> None:
         self.tell("the controller is killed")
+        self.skip = self.machine.skip if self.machine is not None else ()
         self.machine, self.wake = None, float("inf")
         self.refused.clear()
         times = self.controller
@@ -113,7 +116,14 @@ class Simulation:
         if self.machine is None or self.end is not None:
             return
         self.tell(f"  -> {event}")
+        if isinstance(event, ev.Retaken) and not self.known(worker := self.workers[event.slot, event.incarnation]):
+            worker.fenced = True
+            return self.send(*worker.who, Worker.exit)
         self.obey(self.machine.on(event, now=self.now))
+
+    def known(self, worker: Worker) -> bool:
+        """Whether the machine knows of the worker, or would take it up."""
+        return self.machine is not None and self.machine.employs(*worker.who)
 
     def obey(self, instructions: list[do.Instruction]) -> None:
         assert self.machine is not None

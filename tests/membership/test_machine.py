@@ -161,6 +161,18 @@ def test_workers_that_die_before_anybody_took_part_are_tried_three_times_each() 
     assert end.error.what == "5 workers in a row were lost before they took part"
 
 
+def test_a_failure_of_a_workers_own_ends_the_run_though_the_next_generation_forms_already() -> None:
+    run = Run(3)
+    for slot in range(3):
+        run.ready(slot)
+    again = only(run.broken(0, 0), Form)  # it lost a peer before anybody had entered: all try again
+    assert (again.generation, (2, 0) in again.workers) == (2, True)
+    mine = RunFailed("ValueError: in the job's code")
+    run.tell(ev.Failed(2, 0, 1, None, mine))
+    run.tell(ev.Tick(), after=1.5)
+    assert run.machine.phase in ("settling", "saving", "over")
+
+
 def test_a_death_is_the_reason_of_the_next_generation_whatever_was_asked_for() -> None:
     run = training(2, most=2)
     run.tell(ev.Scale(3, 3))
