@@ -17,7 +17,7 @@ def form(s: State, workers: list[Seat], *, source: Seat | None, planned: bool, l
     s.generation += 1
     ranks = tuple(seat.worker for seat in workers)
     _check(s, workers, source, ranks, planned=planned)
-    reason = s.reason or _lost(s.lost) or ("start" if s.step == 0 else "restored")
+    reason = s.reason or _lost(s.lost) or ("start" if s.step == 0 else "restored" if source is None else "a connection broke")
     rank = None if source is None else ranks.index(source.worker)
     restore = source is None and s.restore
     order = Form(s.generation, ranks, rank, restore, planned, reason, leaving=leaving, skip=s.skip)
