@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gdist.cluster import memo
@@ -41,7 +42,7 @@ class Notes:
                 "times": self.times,
                 "opened": self._chronicle.opened,
                 "generation": machine.generation,
-                "skip": machine.skip,
+                "kept": asdict(machine.to_keep),
                 "in_force": self._leading.in_force,
                 "workers": workers,
                 "at": time.time(),

@@ -26,6 +26,7 @@ from gdist.cluster.taking_up import take_up
 from gdist.errors import GdistError
 from gdist.membership import events as ev
 from gdist.membership.machine import Machine
+from gdist.membership.state import Kept
 from gdist.records import Update
 from gdist.run.folder import RunFolder
 
@@ -159,7 +160,7 @@ class Office:
             least=noted["least"] if noted else charge.least, most=noted["most"] if noted else charge.most,
             given=charge.given and train,  # a step has its micro-batches; rows can be shared otherwise
             live=train, resume=order.resume, generation=before, taking_up=self.notes.times,
-            skip=tuple((step, first, end) for step, first, end in noted["skip"]) if noted else (), now=time.monotonic(),
+            kept=Kept.of(noted["kept"]) if noted else None, now=time.monotonic(),
         )  # fmt: skip
 
     def _gone(self, worker: Worker, error: GdistError) -> None:

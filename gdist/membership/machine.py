@@ -16,7 +16,7 @@ from gdist.membership.instructions import End, Instruction, Kill
 from gdist.membership.recovery import begin, broke, recover, recovery_wakes_at
 from gdist.membership.reports import END_S, hear, must_leave, scale, wish
 from gdist.membership.retake import as_report, listen, retake, take_up
-from gdist.membership.state import NEVER, Phase, Seat, State
+from gdist.membership.state import NEVER, Kept, Phase, Seat, State
 
 AGAIN_S = 0.01  # between two looks at the same time
 RESTS = 50  # steps of one decision, at most
@@ -24,9 +24,8 @@ RESTS = 50  # steps of one decision, at most
 
 class Machine:
     """``least`` to ``most`` workers; ``given``: the number is the user's own. ``live``: false where a death ends the run.
-    ``resume``: the first generation begins from the newest good checkpoint. ``generation``: the
-    run's last one so far. ``taking_up``: how often the run's controller was restarted: it is at work already.
-    ``skip``: (step, first, one past the last) of micro-batches that were left out so far."""
+    ``resume``: the first generation begins from the newest good checkpoint. ``generation``: the run's last one so far.
+    ``taking_up``: how often the run's controller was restarted: it is at work already; ``kept``: what the last one knew."""
 
     def __init__(
         self,
@@ -38,13 +37,12 @@ class Machine:
         resume: bool = False,
         generation: int = 0,
         taking_up: int = 0,
-        skip: tuple[tuple[int, int, int], ...] = (),
+        kept: Kept | None = None,
         now: float,
     ) -> None:
         self._s = State(least=least, most=most, given=given, live=live, restore=resume, generation=generation, now=now)
-        self._s.skip = skip
         if taking_up:
-            listen(self._s, times=taking_up)
+            listen(self._s, kept or Kept(), times=taking_up)
 
     def start(self, *, now: float) -> list[Instruction]:
         """The first hires; ``on(Tick())`` does the same."""
@@ -181,9 +179,10 @@ class Machine:
         return self._s.step
 
     @property
-    def skip(self) -> tuple[tuple[int, int, int], ...]:
-        """(step, first, one past the last) of micro-batches that are left out, since they kill."""
-        return self._s.skip
+    def to_keep(self) -> Kept:
+        """What no worker could tell a controller that takes the run up."""
+        s = self._s
+        return Kept(s.skip, tuple(sorted(s.refused_nodes)), tuple((*worker, why) for worker, why in s.told_to_leave.items()))
 
     @property
     def wake_at(self) -> float:

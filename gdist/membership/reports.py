@@ -119,7 +119,7 @@ def died(s: State, seat: Seat, event: ev.Died) -> None:
 def must_leave(s: State, seat: Seat, reason: str) -> None:
     """A worker is to leave at the next boundary; one that has no part yet goes at once."""
     if seat.leaving is None:
-        seat.leaving = reason
+        seat.leaving = s.told_to_leave[seat.worker] = reason
         s.say("leaving", worker=seat.slot, host=seat.hello.get("host"), reason=reason)
     if seat.is_candidate:
         dismiss(s, seat)

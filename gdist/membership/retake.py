@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import cast
 
 from gdist.errors import RunFailed
-from gdist.membership.change import form
+from gdist.membership.change import change, form
 from gdist.membership.ending import fail
 from gdist.membership.events import Broken, Entered, Failed, Left, OfWorker, Ready, Retaken, Returned
-from gdist.membership.hiring import compare
+from gdist.membership.hiring import compare, dismiss
 from gdist.membership.instructions import Kill
-from gdist.membership.state import Seat, SeatState, Slot, State
+from gdist.membership.state import Kept, Seat, SeatState, Slot, State
 
 LISTEN_S = 10.0  # for the workers of the newest generation to be heard; who is silent then counts as dead
 APART = 1000  # incarnations that one controller may hire in a slot: those of whom nothing was heard are never taken for others
@@ -19,7 +19,9 @@ _ORDER: dict[str, int] = {  # of what a worker is within a generation
 }  # fmt: skip
 
 
-def listen(s: State, *, times: int) -> None:
+def listen(s: State, kept: Kept, *, times: int) -> None:
+    s.skip, s.refused_nodes = kept.skip, set(kept.drained)
+    s.told_to_leave = {(slot, incarnation): why for slot, incarnation, why in kept.leaving}
     s.restore, s.first_incarnation = True, times * APART
     s.enter("taking up", within=LISTEN_S)
 
@@ -36,7 +38,7 @@ def retake(s: State, event: Retaken) -> None:
     slot = s.slots.setdefault(event.slot, Slot(s.first_incarnation))
     slot.incarnations = max(slot.incarnations, event.incarnation + 1)
     seat = Seat(event.slot, event.incarnation, s.now, cast(SeatState, event.state), event.hello, event.hello.get("node"))
-    seat.error = event.error
+    seat.error, seat.leaving = event.error, s.told_to_leave.get(seat.worker)
     seat.generation, seat.step, seat.result = event.generation, event.step, event.result
     seat.entered = event.generation if event.state in ("training", "returned") else 0
     s.seats[event.slot] = seat
@@ -86,6 +88,8 @@ def take_up(s: State) -> None:
     if s.now < s.deadline and (silent or not s.members):
         return
     _compare(s)
+    for seat in [each for each in s.seats.values() if each.is_candidate and each.leaving]:
+        dismiss(s, seat)
     if s.phase != "taking up":
         return
     if not s.members:
@@ -101,5 +105,7 @@ def take_up(s: State) -> None:
         return s.enter("broken", within=LISTEN_S)
     s.enter("training")
     if s.generation > s.heard and all(seat.state == "training" for seat in members):
-        s.reason = "the controller was restarted"  # a change was announced, of which nothing is known: another takes its place
-        form(s, members, source=members[0], planned=True)
+        change(s)  # one was announced, of which nothing is known: another takes its place
+        if s.pending is None:
+            s.reason = "the controller was restarted"
+            form(s, members, source=members[0], planned=True)

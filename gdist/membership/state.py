@@ -65,6 +65,24 @@ class Slot:
     hire_at: float = 0.0
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What one controller leaves to the next. ``skip``: (step, first, one past the last) of micro-batches that are left out;
+    ``drained``: nodes; ``leaving``: (slot, incarnation, why) of those who were told to leave."""
+
+    skip: tuple[tuple[int, int, int], ...] = ()
+    drained: tuple[str, ...] = ()
+    leaving: tuple[tuple[int, int, str], ...] = ()
+
+    @classmethod
+    def of(cls, noted: dict[str, Any]) -> Kept:
+        """From ``dataclasses.asdict``, also through JSON."""
+        skip = tuple((step, first, end) for step, first, end in noted["skip"])
+        return cls(
+            skip, tuple(noted["drained"]), tuple((slot, incarnation, why) for slot, incarnation, why in noted["leaving"])
+        )
+
+
 @dataclass
 class State:
     """All that the state machine knows."""
@@ -95,6 +113,7 @@ class State:
     asked: str = ""  # why other bounds were set, until the run has as many workers as it may
     lost: list[int] = field(default_factory=list)  # slots of members that died since the last generation was formed
     refused_nodes: set[str] = field(default_factory=set)  # drained: nobody is hired there
+    told_to_leave: dict[Worker, str] = field(default_factory=dict)  # and why
     unfit_nodes: set[str] = field(default_factory=set)  # whose workers were refused
     barren: list[tuple[str | None, GdistError]] = field(default_factory=list)  # (node, why) of losses without a success between
     stalled: list[GdistError] = field(default_factory=list)  # deaths of members since the run has last got on

@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from gdist.membership import change, hiring, machine, recovery, reports, retake
-from gdist.membership.state import Seat, State
+from gdist.membership.state import Kept, Seat, State
 
 
 @contextlib.contextmanager
@@ -117,9 +117,9 @@ def reused_generation() -> contextlib.AbstractContextManager[None]:
     """A restarted controller counts generations from those that it has heard of, not from those that were announced."""
     real = retake.listen
 
-    def listen(s: State, *, times: int) -> None:
+    def listen(s: State, kept: Kept, *, times: int) -> None:
         s.generation = 0
-        real(s, times=times)
+        real(s, kept, times=times)
 
     return _patched((machine, "listen", listen))
 

@@ -20,6 +20,7 @@ from gdist.errors import WorkerLost
 from gdist.membership import events as ev
 from gdist.membership import instructions as do
 from gdist.membership.machine import Machine
+from gdist.membership.state import Kept
 from tests.membership.groups import Group
 from tests.membership.invariants import look_at_end, look_at_form
 from tests.membership.workers import Violation, Worker
@@ -48,7 +49,7 @@ class Simulation:
         self.room = 0.3 if rng.random() < 0.8 else 4.0  # s, at most, until a hired worker has its place
         self.poison_step, self.poison = 0, -1  # the micro-batch of that step kills whoever computes it
         self.poisoned, self.poisonings = rng.choice(("stop", "skip")), 0
-        self.skip: tuple[tuple[int, int, int], ...] = ()  # as the controller has noted it
+        self.kept: Kept | None = None  # as the controller has noted it
         self.unlike: set[str] = set()  # nodes whose new workers are not like the others
         self.refused: set[str] = set()  # nodes of whom the machine knows that
         self.workers: dict[do.Worker, Worker] = {}
@@ -92,7 +93,7 @@ class Simulation:
     def start_controller(self, *, taking_up: int) -> None:
         self.controller += 1
         self.machine = self.make(
-            least=self.least, most=self.most, given=False, generation=self.announced, taking_up=taking_up, skip=self.skip,
+            least=self.least, most=self.most, given=False, generation=self.announced, taking_up=taking_up, kept=self.kept,
             now=self.now,
         )  # fmt: skip
         self.obey(self.machine.on(ev.Tick(), now=self.now))
@@ -106,7 +107,7 @@ class Simulation:
 
     def kill_controller(self) -> None:
         self.tell("the controller is killed")
-        self.skip = self.machine.skip if self.machine is not None else ()
+        self.kept = self.machine.to_keep if self.machine is not None else None
         self.machine, self.wake = None, float("inf")
         self.refused.clear()
         times = self.controller
