@@ -38,7 +38,8 @@ def retake(s: State, event: Retaken) -> None:
     slot = s.slots.setdefault(event.slot, Slot(s.first_incarnation))
     slot.incarnations = max(slot.incarnations, event.incarnation + 1)
     seat = Seat(event.slot, event.incarnation, s.now, cast(SeatState, event.state), event.hello, event.hello.get("node"))
-    seat.error, seat.leaving = event.error, s.told_to_leave.get(seat.worker)
+    drained = "its node is drained" if seat.node in s.refused_nodes else None
+    seat.error, seat.leaving = event.error, s.told_to_leave.get(seat.worker, drained)
     seat.generation, seat.step, seat.result = event.generation, event.step, event.result
     seat.entered = event.generation if event.state in ("training", "returned") else 0
     s.seats[event.slot] = seat
