@@ -30,8 +30,13 @@ def hear(s: State, seat: Seat, event: ev.OfWorker) -> None:
     elif isinstance(event, ev.Saved):
         if s.phase == "saving" and seat.worker == s.saver:
             saved(s, event.step, event.error, event.samples)
-    elif (isinstance(event, ev.Failed) and seat.is_candidate) or (event.generation >= seat.generation and seat.acts):
+    elif (seat.acts and event.generation >= seat.generation) or _is_its_own_doing(seat, event):
         _stands(s, seat, event)
+
+
+def _is_its_own_doing(seat: Seat, event: ev.OfWorker) -> bool:
+    """Whether a worker has failed as nobody can make good by forming another generation, be that on its way already."""
+    return isinstance(event, ev.Failed) and (seat.is_candidate or (seat.acts and not is_peers(event.error)))
 
 
 def _stands(s: State, seat: Seat, event: ev.Entered | ev.Left | ev.Broken | ev.Returned | ev.Failed) -> None:
