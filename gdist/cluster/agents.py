@@ -4,6 +4,7 @@ at the end."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,28 +15,36 @@ from gdist.cluster.node_agent import NodeAgent
 AGAIN_S = 0.2
 
 
-class Agents:
-    """``reserved``: as in ``NodeAgent``; ``lost(node)``: an agent's process is gone before its time. An agent is called
-    ``agent-NODE``."""
+Agent = tuple[str, int]  # node, count: of the agents that the node has had
 
-    def __init__(self, run_id: str, *, reserved: bool, lost: Callable[[str], None]) -> None:
+
+class Agents:
+    """``reserved``: as in ``NodeAgent``; ``first``: the first count that is free; ``lost(node)``: the last agent of a node is
+    gone before its time. A node may have two for a while, where a former controller was just starting one."""
+
+    def __init__(self, run_id: str, *, reserved: bool, first: int, lost: Callable[[str], None]) -> None:
         self._run_id = run_id
         self._reserved = reserved
+        self._count = first
         self._lost = lost
-        self._handles: dict[str, Any] = {}
-        self._counts: dict[str, int] = {}
-        self._heard: dict[str, float] = {}
-        self._done: set[str] = set()
+        self._handles: dict[Agent, Any] = {}
+        self._heard: dict[Agent, float] = {}
+        self._done: set[Agent] = set()
         self._watching: set[asyncio.Task[None]] = set()
 
     @property
     def names(self) -> list[str]:
-        return list({*self._handles, *self._heard})
+        """Of all, as in ``pull``."""
+        return [called(*agent) for agent in self._handles]
 
     @property
-    def at_work(self) -> set[str]:
+    def at_work(self) -> set[Agent]:
         """Those that have come to life and not yet said goodbye."""
         return self._heard.keys() - self._done
+
+    def on(self, node: str) -> list[str]:
+        """Names of those on ``node`` that were heard."""
+        return [called(*agent) for agent in self._heard if agent[0] == node]
 
     def start(self, nodes: Iterable[str], controller: Any) -> None:
         """One on each of ``nodes`` that has none."""
@@ -43,73 +52,75 @@ class Agents:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         kind: Any = ray.remote(NodeAgent)
-        for node in set(nodes):
-            name = f"agent-{node}"
-            if name not in self._handles and name not in self._heard:
-                count = self._counts[name] = self._counts.get(name, -1) + 1
-                agent = kind.options(
-                    name=agent_name(self._run_id, node, count),
-                    namespace=NAMESPACE,
-                    lifetime="detached",
-                    num_cpus=0,
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-                ).remote(self._run_id, node, count, controller, self._reserved)
-                agent.live.remote()
-                self._handles[name] = agent
-                self._watch(node, count, agent)
+        for node in set(nodes) - {node for node, _ in self._handles}:
+            count, self._count = self._count, self._count + 1
+            agent = kind.options(
+                name=agent_name(self._run_id, node, count),
+                namespace=NAMESPACE,
+                lifetime="detached",
+                num_cpus=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+            ).remote(self._run_id, node, count, controller, self._reserved)
+            agent.live.remote()
+            self._watch((node, count), agent)
 
-    def see(self, name: str, count: int) -> bool:
-        """``name`` was heard; True the first time."""
-        new = name not in self._heard
-        self._heard[name] = time.monotonic()
-        if name not in self._handles:  # of a former controller
+    def see(self, node: str, count: int) -> bool:
+        """An agent was heard; True the first time."""
+        agent = (node, count)
+        new = agent not in self._heard
+        self._heard[agent] = time.monotonic()
+        if agent not in self._handles:  # of a former controller
             import ray
 
-            self._counts[name] = count
-            node = name.removeprefix("agent-")
-            self._handles[name] = ray.get_actor(agent_name(self._run_id, node, count), namespace=NAMESPACE)
-            self._watch(node, count, self._handles[name])
+            with contextlib.suppress(ValueError):  # it has died since
+                self._watch(agent, ray.get_actor(agent_name(self._run_id, node, count), namespace=NAMESPACE))
         return new
-
-    def is_seen(self, name: str) -> bool:
-        return name in self._heard
 
     def silent(self, now: float, seconds: float) -> list[str]:
         """The nodes whose agents were heard, but not for so long."""
-        return [name.removeprefix("agent-") for name, heard in self._heard.items() if now - heard > seconds]
+        last: dict[str, float] = {}
+        for (node, _), heard in self._heard.items():
+            last[node] = max(heard, last.get(node, heard))
+        return [node for node, heard in last.items() if now - heard > seconds]
 
     def excuse(self, seconds: float) -> None:
         """Whoever listens was away for so long itself."""
-        for name in self._heard:
-            self._heard[name] += seconds
+        for agent in self._heard:
+            self._heard[agent] += seconds
 
-    def say_goodbye(self, name: str) -> None:
-        self._done.add(name)
+    def say_goodbye(self, node: str, count: int) -> None:
+        self._done.add((node, count))
 
     def dismiss_the_unborn(self) -> None:
         """Ends those that are still starting when nobody needs them any more."""
         import ray
 
-        for name in self._handles.keys() - self._heard.keys():
-            ray.kill(self._handles[name], no_restart=True)
+        for agent in self._handles.keys() - self._heard.keys():
+            ray.kill(self._handles[agent], no_restart=True)
 
-    def _watch(self, node: str, count: int, agent: Any) -> None:
-        task = asyncio.get_running_loop().create_task(self._until_gone(node, count, agent))
+    def _watch(self, agent: Agent, handle: Any) -> None:
+        self._handles[agent] = handle
+        task = asyncio.get_running_loop().create_task(self._until_gone(agent, handle))
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
 
-    async def _until_gone(self, node: str, count: int, agent: Any) -> None:
+    async def _until_gone(self, agent: Agent, handle: Any) -> None:
         from ray.exceptions import ActorUnavailableError, RayError
 
-        name = f"agent-{node}"
         while True:
             try:
-                await agent.until_gone.remote()
+                await handle.until_gone.remote()
             except ActorUnavailableError:  # says nothing of its life
                 await asyncio.sleep(AGAIN_S)
             except RayError:
                 break
-        if self._counts.get(name) == count and name not in self._done:
-            self._handles.pop(name, None)
-            self._heard.pop(name, None)
-            self._lost(node)
+        if agent not in self._done:
+            self._handles.pop(agent, None)
+            self._heard.pop(agent, None)
+            if not self.on(agent[0]):
+                self._lost(agent[0])
+
+
+def called(node: str, count: int) -> str:
+    """How an agent calls itself, and its mailbox is called."""
+    return f"agent-{node}.{count}"

@@ -17,7 +17,7 @@ from typing import Any
 
 from gdist.cluster.charge import Charge, Outcome
 from gdist.cluster.describing import describe, meant, nodes_of
-from gdist.cluster.lease import bind_to_raylet, end_unless_claimed, leave_process
+from gdist.cluster.lease import end_unless_claimed, leave_process
 from gdist.cluster.office import Office
 from gdist.cluster.orders import Answer, Standing
 from gdist.cluster.verdict import as_gdist
@@ -32,7 +32,7 @@ ABANDONED_S = 45.0  # for a run without a driver to save and end
 
 
 class Controller:
-    """One run's; an actor of asyncio. Each call begins with ``_office()``: whoever is heard, the run is taken up first."""
+    """One run's; an actor of asyncio. Each call begins with ``_office()``: whoever is heard first calls it to life."""
 
     def __init__(self, charge: Charge) -> None:
         import ray
@@ -45,23 +45,27 @@ class Controller:
         self._heard: dict[tuple[int, int], int] = {}  # by worker
         again = bool(here.was_current_actor_reconstructed)
         self._parts = Office(charge, again=again)
-        self._unclaimed = None if again else end_unless_claimed()
-        if again:  # nobody else calls it to life
-            bind_to_raylet()
+        self._living: asyncio.Task[None] | None = None
+        self._unclaimed = end_unless_claimed()
+        if again:  # the driver calls only the first to life; Ray may lose this call, but not those of the run's workers
             here.current_actor.live.remote()
 
     # -- the driver --
 
     async def live(self) -> None:
-        """Keeps time until the run is over and everybody gone."""
-        if self._unclaimed is not None:
-            self._unclaimed.cancel()
-        office = self._office()
+        """Until the run is over and everybody gone."""
+        self._office()
+        assert self._living is not None
+        await self._living
+
+    async def _keep_time(self) -> None:
+        office = self._parts
         if office.no_run:
             return self._end_process()  # nothing had begun, or all was over
         office.driver.begin()
         while not self._closed.is_set():
-            office.tick()
+            with self._no_fault_unsaid(office):
+                office.tick()
             orphaned = office.driver.lost_since
             if orphaned is not None and (office.leading.outcome or time.monotonic() - orphaned > ABANDONED_S):
                 await self.close()
@@ -128,14 +132,16 @@ class Controller:
     # -- workers and agents --
 
     async def pull(self, who: str, incarnation: int, after: int, standing: Standing | None) -> Answer:
-        """The orders for ``who`` past number ``after``; waits a second for one. ``standing``: of a worker."""
+        """The orders for ``who`` past number ``after``; waits a second for one. ``incarnation``: an
+        agent's is its count; ``standing``: of a worker."""
         office = self._office()
         if standing is not None:
             with self._no_fault_unsaid(office):
                 office.stands((int(who.removeprefix("worker-")), incarnation), standing)
-            who = f"{who}.{incarnation}"
         else:
-            office.patrol.heard_agent(who, incarnation)
+            with self._no_fault_unsaid(office):
+                office.patrol.heard_agent(who.removeprefix("agent-"), incarnation)
+        who = f"{who}.{incarnation}"
         orders = await office.orders(who, after, wait_s=ANSWER_S)
         written = office.chronicle.written
         return Answer(orders=orders, controller=(self._id, written.gaps), written_step=written.step)
@@ -165,13 +171,16 @@ class Controller:
         """An agent has found a worker stuck, and killed it."""
         self._office().hung(slot, incarnation, facts)
 
-    async def agent_done(self, who: str) -> None:
-        self._office().patrol.agents.say_goodbye(who)
+    async def agent_done(self, who: str, count: int) -> None:
+        self._office().patrol.agents.say_goodbye(who.removeprefix("agent-"), count)
 
     # -- inside --
 
     def _office(self) -> Office:
+        self._unclaimed.cancel()
         self._parts.begin()
+        if self._living is None:
+            self._living = asyncio.get_running_loop().create_task(self._keep_time())
         return self._parts
 
     @contextlib.contextmanager

@@ -81,7 +81,7 @@ class Lease(threading.Thread):
 
     def run(self) -> None:
         import ray
-        from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayError
+        from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayError, RayTaskError
 
         after, known, written, answered, patience = 0, None, 0, time.monotonic(), FIRST_ANSWER_S
         while not self._over.is_set():
@@ -90,7 +90,7 @@ class Lease(threading.Thread):
                 answer = ray.get(pull, timeout=patience)
             except GetTimeoutError:
                 return self._lose(f"the run's controller has not answered for {patience:.0f} s")
-            except ActorUnavailableError:
+            except (ActorUnavailableError, RayTaskError):  # the latter: it is there, and has answered with an error
                 if time.monotonic() - answered > patience:
                     return self._lose(f"the run's controller was out of reach for {patience:.0f} s")
                 self._over.wait(AGAIN_S)

@@ -26,7 +26,7 @@ class NodeAgent:
 
     def __init__(self, run_id: str, node_id: str, count: int, controller: Any, reserved: bool) -> None:
         self._who = f"agent-{node_id}"
-        self._count = count  # of the agents that the node has had
+        self._count = count  # tells it from the others that the node has had
         self._run_id = run_id
         self._reserved = reserved
         self._controller = controller
@@ -44,7 +44,7 @@ class NodeAgent:
         remove_scratch(self._run_id)
         if not lost:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._controller.agent_done.remote(self._who), 2.0)
+                await asyncio.wait_for(self._controller.agent_done.remote(self._who, self._count), 2.0)
         elif self._reserved:
             await asyncio.to_thread(release, self._run_id)
         leave_process()
@@ -55,13 +55,13 @@ class NodeAgent:
 
     async def _obey(self) -> bool:
         """Follows orders until the run is over (False) or its controller is gone (True)."""
-        from ray.exceptions import ActorUnavailableError, RayError
+        from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
         after, patience, answered = 0, FIRST_ANSWER_S, time.monotonic()
         while True:
             try:
                 answer = await asyncio.wait_for(self._controller.pull.remote(self._who, self._count, after, None), patience)
-            except ActorUnavailableError:
+            except (ActorUnavailableError, RayTaskError):
                 if time.monotonic() - answered > patience:
                     return True
                 await asyncio.sleep(AGAIN_S)

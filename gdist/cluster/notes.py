@@ -23,6 +23,7 @@ class Notes:
 
     def __init__(self, charge: Charge, *, chronicle: Chronicle, staff: Staff, times: int) -> None:
         self.times = times
+        self._incomplete = False
         self._charge = charge
         self._chronicle = chronicle
         self._staff = staff
@@ -30,6 +31,11 @@ class Notes:
 
     def of(self, leading: Leading) -> None:
         self._leading = leading
+
+    def tick(self) -> None:
+        """Who works for the run is known once it has been taken up."""
+        if self._incomplete and self._leading.machine.phase != "taking up":
+            self.note_down()
 
     def note_down(self) -> None:
         """What another controller would have to know, in Ray's store and in ``control.json``."""
@@ -52,7 +58,8 @@ class Notes:
                 "over": self._leading.outcome is not None,
             },
         )
-        if folder is not None:
+        self._incomplete = machine.phase == "taking up"
+        if folder is not None and not self._incomplete:
             folder.write_control(self._control())
 
     def _control(self) -> dict[str, Any]:

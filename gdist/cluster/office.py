@@ -45,11 +45,10 @@ class Office:
         self._mail: dict[str, Mailbox] = {}
         self._posted = asyncio.Event()
         self._noted = memo.recall(charge.terms.run_id) if again else None
+        times = self._noted["times"] + 1 if self._noted else 0
         self.staff = Staff(charge.terms, gang=charge.first, gone=self._gone)
-        self.patrol = Patrol(charge, chronicle=self.chronicle, post=self.post, died=self.died, hung=self.hung)
-        self.notes = Notes(
-            charge, chronicle=self.chronicle, staff=self.staff, times=self._noted["times"] + 1 if self._noted else 0
-        )
+        self.patrol = Patrol(charge, times=times, chronicle=self.chronicle, post=self.post, died=self.died, hung=self.hung)
+        self.notes = Notes(charge, chronicle=self.chronicle, staff=self.staff, times=times)
         self.leading = Leading(
             charge, self._machine(), chronicle=self.chronicle, staff=self.staff, post=self.post, kill=self.kill,
             note_down=self.notes.note_down,
@@ -67,6 +66,8 @@ class Office:
             noted = self._noted
             there = noted is not None and not noted["over"] and take_up(noted, self.leading, self.staff, self.chronicle)
             self.no_run = not there
+            if there:
+                self.notes.note_down()
             return
         for slot in range(self._charge.first):
             self.staff.expect((slot, 0))
@@ -75,6 +76,7 @@ class Office:
 
     def tick(self) -> None:
         """Ten times a second."""
+        self.notes.tick()
         self.leading.tick()
         self.patrol.tick(self.leading, self.staff)
         self.driver.tick()

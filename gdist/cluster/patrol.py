@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from gdist.cluster.agents import Agents
+from gdist.cluster.agents import Agents, called
 from gdist.cluster.charge import Charge
 from gdist.cluster.chronicle import Chronicle
 from gdist.cluster.orders import Kill, Order, WatchWorker
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gdist.cluster.leading import Leading
 
 AGENTS_AFTER_S = 5.0  # after the first worker, or at the first step: their start takes processor time from the workers' own
+AGENTS = 1000  # of a node's that one controller may start: no name is given twice
 SILENT_S = 10.0  # nothing heard of a node, neither of its agent nor of its workers: it is lost
 DRAINS_EVERY_S = 2.0
 DISMISSED_S = 10.0  # for a worker whose part is over to exit by itself
@@ -31,13 +32,14 @@ LATE_S = 0.5  # a round that comes so much too late says that the controller its
 
 
 class Patrol:
-    """``started`` names a worker's process; deaths and hangs are told by ``died`` and ``hung``."""
+    """``times``: how often the run was taken up.
+    ``started`` names a worker's process; deaths and hangs are told by ``died`` and ``hung``."""
 
     def __init__(
-        self, charge: Charge, *, chronicle: Chronicle, post: Callable[[str, Order], None], died: Died, hung: Hung
+        self, charge: Charge, *, times: int, chronicle: Chronicle, post: Callable[[str, Order], None], died: Died, hung: Hung
     ) -> None:  # fmt: skip
         run = charge.terms
-        self.agents = Agents(run.run_id, reserved=not run.embedded, lost=self._agent_lost)
+        self.agents = Agents(run.run_id, reserved=not run.embedded, first=times * AGENTS, lost=self._agent_lost)
         self.places: dict[Worker, dict[str, Any]] = {}  # pid, start_time, host, node, address
         self._shared = not run.embedded
         self._vigil = Vigil(
@@ -64,9 +66,13 @@ class Patrol:
     def heard_worker(self, worker: Worker) -> None:
         self._heard[worker] = time.monotonic()
 
-    def heard_agent(self, name: str, count: int) -> None:
-        if self.agents.see(name, count) and name == f"agent-{_node_id()}":
-            self._vigil.end()  # it has taken the watch over
+    def heard_agent(self, node: str, count: int) -> None:
+        if self.agents.see(node, count):  # it takes the watch over
+            for worker, place in self.places.items():
+                if place["node"] == node:
+                    self._post(called(node, count), _order_to_watch(worker, place))
+            if node == _node_id():
+                self._vigil.end()
 
     def node_of(self, worker: Worker) -> str | None:
         place = self.places.get(worker)
@@ -79,9 +85,8 @@ class Patrol:
     def kill(self, worker: Worker) -> None:
         """By pid, on its node."""
         self._vigil.kill(worker)
-        node = self.node_of(worker)
-        if node is not None:
-            self._post(f"agent-{node}", Kill((worker,)))
+        for agent in self.agents.on(self.node_of(worker) or ""):
+            self._post(agent, Kill((worker,)))
 
     def forget(self, worker: Worker) -> None:
         for known in (self.places, self._heard, self._dismissed):
@@ -123,9 +128,10 @@ class Patrol:
         task.add_done_callback(self._tasks.discard)
 
     def _watch(self, worker: Worker, place: dict[str, Any]) -> None:
-        watch, agent = WatchWorker(*worker, place["pid"], place["start_time"]), f"agent-{place['node']}"
-        self._post(agent, watch)
-        if not self.agents.is_seen(agent):
+        watch, agents = _order_to_watch(worker, place), self.agents.on(place["node"])
+        for agent in agents:
+            self._post(agent, watch)
+        if not agents:
             self._agents_due = self._agents_due or time.monotonic() + AGENTS_AFTER_S
             if place["host"] == socket.gethostname():
                 self._vigil.watch(watch)
@@ -159,6 +165,10 @@ class Patrol:
             for node in set(await asyncio.to_thread(draining_nodes)) - self._drained:
                 self._drained.add(node)
                 leading.happened(ev.DrainNode(node, "Ray drains its node"))
+
+
+def _order_to_watch(worker: Worker, place: dict[str, Any]) -> WatchWorker:
+    return WatchWorker(*worker, place["pid"], place["start_time"])
 
 
 def _node_id() -> str:

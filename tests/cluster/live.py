@@ -105,14 +105,10 @@ class Live:
         return int(self.seen.control()["workers"][str(slot)]["pid"])
 
     @property
-    def pauses(self) -> list[float | None]:
-        """By generation, s."""
-        return [event.get("pause_seconds") for event in self.seen.named("generation")]
-
-    @property
-    def rolled_back(self) -> int:
-        """Steps that were done again."""
-        return len(self._steps()) - len({line["step"] for line in self._steps()})
+    def redone(self) -> list[dict[str, Any]]:
+        """The later lines of steps that were done again."""
+        seen: set[int] = set()
+        return [line for line in self._steps() if line["step"] in seen or seen.add(line["step"])]  # type: ignore[func-returns-value]
 
     def prove(self) -> None:
         """Nothing lost, nothing twice, in what the run wrote."""

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-FAULTS = 12
 STEPS = 60
 
 Lines = list[dict[str, Any]]
@@ -141,12 +140,13 @@ def test_one_bit_of_the_weights_is_seen(checker: Any, folder: Path, good: Path) 
 
 
 @pytest.mark.timeout(400)
-def test_a_run_under_random_faults_is_the_quiet_one_to_the_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("faults", [6, pytest.param(12, marks=pytest.mark.long)])
+def test_a_run_under_random_faults_is_the_quiet_one_to_the_bit(tmp_path: Path, faults: int) -> None:
     command = [
         sys.executable,
         str(BENCHMARKS / "chaos.py"),
         "--faults",
-        str(FAULTS),
+        str(faults),
         "--json",
         "--keep",
         str(tmp_path / "chaos"),
@@ -155,10 +155,11 @@ def test_a_run_under_random_faults_is_the_quiet_one_to_the_bit(tmp_path: Path) -
     assert ran.returncode == 0, ran.stdout + ran.stderr
     said: dict[str, Any] = json.loads(ran.stdout)
     assert {name: said[name] for name in ("faults", "steps_lost", "steps_redone", "samples_lost", "samples_doubled")} == {
-        "faults": FAULTS, "steps_lost": 0, "steps_redone": 0, "samples_lost": 0, "samples_doubled": 0,
+        "faults": faults, "steps_lost": 0, "steps_redone": 0, "samples_lost": 0, "samples_doubled": 0,
     }  # fmt: skip
     assert said["weights_equal"]
     assert said["weights_sha256"] == said["quiet_sha256"]
-    assert all(said["injected"].values()), "each kind of fault came"
-    for what in ("worker_lost", "hung", "leaving", "scale", "controller", "generation"):
-        assert said["happened"].get(what), f"the run itself says that {what} came to pass"
+    if faults >= len(said["injected"]):
+        assert all(said["injected"].values()), "each kind of fault came"
+        for what in ("worker_lost", "hung", "leaving", "scale", "controller", "generation"):
+            assert said["happened"].get(what), f"the run itself says that {what} came to pass"

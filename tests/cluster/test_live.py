@@ -53,29 +53,39 @@ def quiet_weights(live: Live, folder: Path) -> str:
     return str(train_local(order, watch=Seen(), interrupt=Interrupt())["weights_sha256"])
 
 
-@pytest.mark.parametrize("victims", [(0,), (1,), (0, 1)], ids=["leader", "other", "both"])
-def test_killed_workers_are_replaced_and_nothing_is_lost(head: Head, tmp_path: Path, victims: tuple[int, ...]) -> None:
+def test_killed_workers_are_replaced_and_nothing_is_lost(head: Head, tmp_path: Path) -> None:
     def script(live: Live) -> None:
-        for victim in victims:
-            os.kill(live.pid_of(victim), signal.SIGKILL)
-        live.until(lambda e: e["event"] == "generation" and set(victims) <= set(e["joined"]) and e["workers"] == 2)
-        live.steps(5)
+        for victims in ((0,), (1,), (0, 1)):
+            for victim in victims:
+                os.kill(live.pid_of(victim), signal.SIGKILL)
+            live.until_workers(2)
+            live.steps(5)
 
-    live = train(head, tmp_path, script, fields=f"{job_files.ENDLESS.replace('checkpoint_every=10**9', 'checkpoint_every=5')}")
+    live = train(head, tmp_path, script, fields=job_files.ENDLESS.replace("checkpoint_every=10**9", "checkpoint_every=5"))
     lost = live.seen.named("worker_lost")
-    assert sorted(e["worker"] for e in lost) == sorted(victims)
+    assert sorted(e["worker"] for e in lost) == [0, 0, 1, 1]
     assert {e["cause"] for e in lost} == {"killed by SIGKILL"}
     assert live.result["weights_sha256"] == quiet_weights(live, tmp_path)
-    if len(victims) == 1:
-        assert live.rolled_back == 0
-        assert live.pauses[1] < GAP_S
+    generations = live.seen.named("generation")
+    assert [(e["members"], e["left"], e["reason"]) for e in (generations[1], generations[3])] == [
+        ([1], [0], "worker 0 was lost"), ([0], [1], "worker 1 was lost")
+    ]  # fmt: skip
+    assert max(generations[1]["pause_seconds"], generations[3]["pause_seconds"]) < GAP_S
+    both = generations[5]
+    assert both["reason"] == "worker 0 and worker 1 were lost"
+    assert both["joined"] == both["members"]
+    assert all(step["generation"] >= both["generation"] for step in live.redone)  # nobody was left who had them
 
 
-def test_scaling_up_and_down_from_another_terminal(head: Head, tmp_path: Path) -> None:
+def test_a_run_is_scaled_and_drained_from_another_terminal(head: Head, tmp_path: Path) -> None:
     def script(live: Live) -> None:
         with reach(live.run_dir) as controller:
             controller.scale(2, 2)
             live.until_workers(2)
+            live.steps(3)
+            assert controller.drain("worker-1") == [1]
+            assert controller.drain("worker-7") == []
+            live.until_workers(2)  # another has taken its place
             live.steps(3)
             controller.scale(1, 1)
             live.until_workers(1)
@@ -83,65 +93,31 @@ def test_scaling_up_and_down_from_another_terminal(head: Head, tmp_path: Path) -
             described = controller.describe()
         assert [each["worker"] for each in described["workers"]] == [0]
         assert (described["least"], described["most"], described["phase"]) == (1, 1, "training")
-        assert described["last"]["left"] == [1]
 
-    live = train(head, tmp_path, script, workers="1:1", before="", fields=job_files.ENDLESS + ", cpus_per_worker=0.5")
-    assert [e["workers"] for e in live.seen.named("generation")] == [1, 2, 1]
-    assert live.rolled_back == 0
+    live = train(head, tmp_path, script, workers="1:1", fields=job_files.ENDLESS + ", cpus_per_worker=0.5")
+    assert [e["reason"] for e in live.seen.named("generation") if e["workers"] != 2][-1] == "asked to scale"
+    assert live.seen.named("generation")[1]["reason"] == "asked to scale"
+    assert [(e["worker"], e["reason"]) for e in live.seen.named("leaving")] == [(1, "asked to leave")]
+    assert live.seen.named("worker_lost") == []
+    assert live.redone == []
     assert live.result["weights_sha256"] == quiet_weights(live, tmp_path)
 
 
-def test_a_run_with_bounds_grows_by_itself_and_a_drained_worker_is_replaced(head: Head, tmp_path: Path) -> None:
+def test_a_run_with_bounds_grows_by_itself_and_a_worker_that_must_go_is_replaced(head: Head, tmp_path: Path) -> None:
     def script(live: Live) -> None:
         live.until_workers(2)
         live.steps(2)
         os.kill(live.pid_of(0), signal.SIGTERM)
-        live.until_workers(2)  # another has taken its place
-        with reach(live.run_dir) as controller:
-            assert controller.drain("worker-1") == [1]
-            assert controller.drain("worker-7") == []
         live.until_workers(2)
         live.steps(2)
 
     live = train(head, tmp_path, script, workers="1:2", fields=job_files.ENDLESS + ", cpus_per_worker=0.5")
-    assert [(e["worker"], e["reason"]) for e in live.seen.named("leaving")] == [(0, "SIGTERM"), (1, "asked to leave")]
+    assert [(e["worker"], e["reason"]) for e in live.seen.named("leaving")] == [(0, "SIGTERM")]
     assert live.seen.named("worker_lost") == []
-    assert live.rolled_back == 0
+    assert live.redone == []
 
 
-def test_a_stopped_worker_is_named_killed_and_replaced(head: Head, tmp_path: Path) -> None:
-    def script(live: Live) -> None:
-        pid = live.pid_of(1)
-        os.kill(pid, signal.SIGSTOP)
-        live.until(lambda e: e["event"] == "hung" and e["worker"] == 1)
-        live.until(lambda e: e["event"] == "generation" and e["members"] == [0])
-        live.steps(2)
-        assert not os.path.exists(f"/proc/{pid}")
-        live.until_workers(2)
-
-    live = train(head, tmp_path, script)
-    assert live.rolled_back == 0
-    assert live.pauses[1] < GAP_S
-
-
-def test_a_killed_controller_is_started_again_and_the_folder_has_neither_gap_nor_double(head: Head, tmp_path: Path) -> None:
-    def script(live: Live) -> None:
-        before = live.seen.control()["controller_pid"]
-        os.kill(before, signal.SIGKILL)
-        live.until(lambda e: e["event"] == "controller")
-        live.steps(5)
-        with reach(live.run_dir) as controller:
-            assert {each["worker"] for each in controller.describe()["workers"]} == {0, 1}
-        os.kill(live.pid_of(1), signal.SIGKILL)
-        live.until(lambda e: e["event"] == "generation" and 1 in e["joined"])
-
-    live = train(head, tmp_path, script)
-    assert live.rolled_back == 0
-    assert [e["worker"] for e in live.seen.named("worker_lost")] == [1]
-    assert live.result["weights_sha256"] == quiet_weights(live, tmp_path)
-
-
-def test_a_killed_agent_is_replaced_and_sees_deaths_again(head: Head, tmp_path: Path) -> None:
+def test_a_killed_controller_and_a_killed_agent_are_replaced_and_a_stopped_worker_is_found(head: Head, tmp_path: Path) -> None:
     def agents() -> list[int]:
         return [pid for pid in family(head.pids) if title_of(pid).endswith("NodeAgent")]
 
@@ -151,11 +127,25 @@ def test_a_killed_agent_is_replaced_and_sees_deaths_again(head: Head, tmp_path: 
         for pid in before:
             os.kill(pid, signal.SIGKILL)
         assert until_empty(lambda: [] if set(agents()) - set(before) else ["no new agent"]) == []
-        os.kill(live.pid_of(1), signal.SIGKILL)
+        os.kill(live.seen.control()["controller_pid"], signal.SIGKILL)
+        live.until(lambda e: e["event"] == "controller")
+        live.steps(5)
+        with reach(live.run_dir) as controller:
+            assert {each["worker"] for each in controller.describe()["workers"]} == {0, 1}
+        stopped = live.pid_of(1)
+        os.kill(stopped, signal.SIGSTOP)
+        live.until(lambda e: e["event"] == "hung" and e["worker"] == 1)
         live.until(lambda e: e["event"] == "generation" and e["members"] == [0])
+        live.steps(2)
+        assert not os.path.exists(f"/proc/{stopped}")
+        live.until_workers(2)
+        live.steps(2)
 
     live = train(head, tmp_path, script)
-    assert live.seen.named("worker_lost")[0]["cause"] == "killed by SIGKILL"
+    assert [e["worker"] for e in live.seen.named("worker_lost")] == [1]
+    assert live.redone == []
+    assert live.seen.named("generation")[1]["pause_seconds"] < GAP_S
+    assert live.result["weights_sha256"] == quiet_weights(live, tmp_path)
 
 
 POISON = """
