@@ -29,7 +29,8 @@ def verdict(found: dict[str, Any]) -> str:
     """One sentence."""
     entries = found["checkpoints"]
     bad = sum(bool(entry["damage"]) for entry in entries)
-    how = "every byte is as it was written" if found["verified"] else "their files were not read; --verify does"
+    whose = "its" if len(entries) == 1 else "their"
+    how = "every byte is as it was written" if found["verified"] else f"{whose} files were not read; --verify does"
     newest = next((entry["step"] for entry in entries if entry["folder"] == found["newest_good"]), None)
     goes_on = f"gdist resume {found['run']} goes on from step {newest}" if newest is not None else "none is good"
     many = words.plural(len(entries), "checkpoint")
