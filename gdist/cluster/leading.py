@@ -48,6 +48,11 @@ class Leading:
         now = time.monotonic()
         self._apply(self.machine.on(what, now=now))
 
+    @property
+    def step(self) -> int:
+        """The last of which the metric line is in the run's folder: not more than about a second behind."""
+        return self._chronicle.written.step
+
     def tick(self) -> None:
         if time.monotonic() >= self.machine.wake_at:
             self.happened(Tick())

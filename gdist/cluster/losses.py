@@ -42,7 +42,7 @@ class Losses:
             return
         seat = self._leading.machine.seats.get(worker[0])
         if seat is None or seat.worker != worker or seat.state != "returned":
-            step = facts.get("step") or self._leading.machine.step
+            step = facts.get("step") or self._leading.step
             told = {
                 "host": facts["host"],
                 "cause": facts["cause"],
