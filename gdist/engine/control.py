@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdist.engine.disagreement import at_another_place, other_names, other_weights
 from gdist.engine.plan import Cut, Pass
-from gdist.errors import JobError, ReplicasDiffer
+from gdist.errors import JobError
 
 MAX_LOGGED = 16  # user scalars a step
 _ROW = ("present", "generation", "step", "phase", "plan", "names", "hash_high", "hash_low", "wishes", "compute_s", "next")
@@ -30,7 +31,6 @@ _STOP = 3  # one past a pass's last position: where it is not 0 a pass begins
 _LOG = 8  # from here on: the user's scalars
 _LIMB = 32  # bits of a stamp in each of its two places
 _TAME = 1e38  # numbers of the user's below it need no care: float32 can hold them
-_AGREED = {"generation": "generation", "step": "step", "phase": "phase of the step", "plan": "plan of the run"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Control:
                 f"the loss logs {len(names)} scalars, at most {MAX_LOGGED} travel with a step", where="Loss(log=...)"
             )
         if self._names not in (None, names):
-            raise self._other_names()
+            raise other_names(self._names or ())
         self._names = self._last_names = names
         if names:
             self._rows[self._rank, 5] = zlib.crc32("\0".join(names).encode())
@@ -180,39 +180,8 @@ class Control:
     def _check_rows(self, rows: list[list[float]]) -> None:
         expected = [1, self._generation, self._cut.step, self._phase, self._plan]
         if any(row[:5] != expected for row in rows):
-            self._name_the_odd_one(expected)
+            raise at_another_place(rows, dict(zip(_ROW[:5], expected, strict=True)), rank=self._rank, step=self._cut.step)
         if self._names and any(row[5] not in (0, rows[self._rank][5]) for row in rows):
-            raise self._other_names()
+            raise other_names(self._names)
         if any(row[6:8] != rows[0][6:8] for row in rows):
-            self._name_the_altered_one(self._rows[:, 6:8])
-
-    def _other_names(self) -> JobError:
-        return JobError(
-            "the loss logs different names on different micro-batches",
-            where=f"Loss(log=...): here {', '.join(self._names or ()) or 'none'}",
-            help="log the same names for every micro-batch",
-        )
-
-    def _name_the_odd_one(self, expected: Sequence[int]) -> None:
-        for rank, row in enumerate(self._rows):
-            for key, wanted in zip(_ROW[:5], expected, strict=True):
-                found = row[_ROW.index(key)]
-                if found != wanted:
-                    what = _AGREED.get(key, "place")
-                    raise ReplicasDiffer(
-                        f"worker {rank} is at another {what} than worker {self._rank}: {found:.0f}, not {wanted}",
-                        where=f"step {self._cut.step}",
-                        help="all workers must run the same job, code and data; nothing of this step was applied",
-                    )
-
-    def _name_the_altered_one(self, hashes: np.ndarray) -> None:
-        kinds, counts = np.unique(hashes, axis=0, return_counts=True)
-        common = kinds[counts.argmax()]
-        odd = [r for r in range(self._size) if not np.array_equal(hashes[r], common)]
-        who = f"worker {', '.join(map(str, odd))}" if counts.max() > 1 else f"workers {', '.join(map(str, range(self._size)))}"
-        raise ReplicasDiffer(
-            f"the weights of {who} are not the same bits as the others'",
-            where=f"found at step {self._cut.step}",
-            note="a changed bit in memory, or code that changes weights on one worker only",
-            help="go on from the last checkpoint with gdist resume",
-        )
+            raise other_weights(self._rows[:, 6:8], step=self._cut.step)

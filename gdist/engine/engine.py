@@ -7,52 +7,27 @@ engine.step(n)                             ...
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from gdist.data.read_ahead import Span
 from gdist.engine.batches import Batches, Load, Transform
-from gdist.engine.buffers import MovingBuffers, keeping_buffers
+from gdist.engine.buffers import MovingBuffers
 from gdist.engine.collective import Collective
 from gdist.engine.control import Control
 from gdist.engine.exact import ExactGradients
-from gdist.engine.flat import FlatParameters
 from gdist.engine.gather import GatherSums, gather_step
 from gdist.engine.gradients import Gradients
+from gdist.engine.parts import DescendPart, GatherPart, Part, merged
 from gdist.engine.plan import Pass, Plan
 from gdist.engine.precision import Precision
 from gdist.engine.replica import Replica
 from gdist.engine.step import At, StepResult, Sums, nobody, train_step
 from gdist.engine.streams import Streams
 from gdist.engine.transaction import Transaction
-from gdist.engine.update import Update
 from gdist.errors import JobError
-from gdist.task.task import Descend, Gather
-
-
-@dataclass(frozen=True)
-class DescendPart:
-    """A Descend phase with what it trains: ``parameters`` may be shared with other phases of the cycle."""
-
-    phase: Descend
-    parameters: FlatParameters
-    update: Update
-
-
-@dataclass(frozen=True)
-class GatherPart:
-    """A Gather phase and one contribution as an example of its shapes."""
-
-    phase: Gather
-    like: dict[str, Tensor]
-
-
-Part = DescendPart | GatherPart
 
 
 class Engine:
@@ -162,7 +137,7 @@ class Engine:
             for parameter in self.replica.module.parameters():
                 parameter.grad = None
             raise
-        return results[0] if len(results) == 1 else _merged(results, [part.phase.name for part in self._parts])
+        return results[0] if len(results) == 1 else merged(results, [part.phase.name for part in self._parts])
 
     def _ready(self, number: int, part: Part, collective: Collective, generation: int) -> Callable[..., StepResult]:
         place = {"rank": collective.rank, "size": collective.size}
@@ -196,30 +171,3 @@ class Engine:
             )  # fmt: skip
 
         return descend
-
-
-def example_contribution(phase: Gather, module: nn.Module, batch: Any, *, seed: int) -> dict[str, Tensor]:
-    """What ``phase`` contributes for ``batch``; the shapes that all its contributions must have."""
-    device = next(iter(batch.columns.values())).device
-    rng = torch.Generator(device=device).manual_seed(seed)
-    with torch.no_grad(), keeping_buffers(module):
-        return {name: tensor.detach() for name, tensor in phase.contribute(batch, rng).items()}
-
-
-def _merged(results: Sequence[StepResult], names: Sequence[str]) -> StepResult:
-    """A cycle's results as one: the loss of the first phase that has one is the step's, the others' stand in ``log`` under
-    their names."""
-    first = next((r for r in results if not math.isnan(r.lr)), results[0])
-    for name, result in zip(names, results, strict=False):  # a cycle that was broken off has fewer results
-        if result is not first:
-            if not math.isnan(result.lr):
-                first.log.setdefault(f"{name}.loss", result.loss)
-            first.log.update(result.log)
-            for phase, seconds in result.seconds.items():
-                first.seconds[phase] = first.seconds.get(phase, 0.0) + seconds
-        first.wishes |= result.wishes
-        first.skipped |= result.skipped
-        first.non_finite = (*first.non_finite, *(n for n in result.non_finite if n not in first.non_finite))
-    first.reads = results[0].reads  # all phases load the same positions: a sample counts once a step, as the first read it
-    first.compute_s = tuple(map(sum, zip(*(r.compute_s for r in results), strict=True)))
-    return first

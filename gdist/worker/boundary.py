@@ -14,16 +14,15 @@ from the same state; what needs nobody is ticked off first. So none is left out,
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from gdist.errors import NonFinite
 from gdist.fault_points import fault_point
 from gdist.records import WISHES
 from gdist.worker.blame import blaming_user
-from gdist.worker.evaluation import Evaluation
+from gdist.worker.evaluation import Evaluation, evaluation_of
 from gdist.worker.rounds import until_change
+from gdist.worker.skipped import say_skipped
 from gdist.worker.telling import conclude, restore_best
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class Boundary:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._validation = self._make_evaluation(session.built.data.validation)
+        self._validation = evaluation_of(session, session.built.data.validation)
 
     @property
     def out_of_time(self) -> str:
@@ -51,7 +50,7 @@ class Boundary:
         session, job, progress = self._session, self._session.built.job, self._session.progress
         granted = [wish for i, wish in enumerate(WISHES) if result.wishes >> i & 1]
         if result.skipped:
-            self._skipped(result)
+            say_skipped(session, result)
         epoch_ends = progress.step % session.built.plan.steps_per_epoch == 0
         if epoch_ends and progress.bad_in_epoch:
             told = {"rows": progress.bad_in_epoch, "examples": list(session.built.feed.rows.bad_rows) or None}
@@ -183,7 +182,7 @@ class Boundary:
     def _evaluated(self, feed: Feed) -> tuple[int | None, dict[str, float] | None]:
         """Loss and metrics of other data with the weights as they are; or the next generation, to be entered first."""
         fault_point("test")
-        evaluation = self._make_evaluation(feed)
+        evaluation = evaluation_of(self._session, feed)
         assert evaluation is not None
         return self._in_rounds(evaluation, "the test failed in the job's code")
 
@@ -196,33 +195,3 @@ class Boundary:
             )  # fmt: skip
             session.allowances.enter("boundary", session.progress.step)
             return (None, evaluation.combine(collective)) if next_generation is None else (next_generation, None)
-
-    def _make_evaluation(self, feed: Feed | None) -> Evaluation | None:
-        built = self._session.built
-        if feed is None:
-            return None
-        return Evaluation(
-            built.task, feed, metrics=built.job.metrics, groups=built.plan.micro_batches,
-            precision=built.precision, seed=built.job.seed, device=built.device,
-            at=lambda name: self._session.allowances.enter(name, self._session.progress.step),
-        )  # fmt: skip
-
-    def _skipped(self, result: StepResult) -> None:
-        session, job, progress = self._session, self._session.built.job, self._session.progress
-        cut, precision = session.built.plan.cut(result.step), session.built.precision
-        overflow = precision.scales and not result.non_finite
-        guilty: Sequence[int] = result.non_finite or range(cut.micro_batches)
-        spans = [[cut.bounds[i], cut.bounds[i + 1]] for i in guilty]
-        why = "the loss is not finite" if result.non_finite else "the gradient is not finite"
-        why += f" (fp16: the loss scale is now {precision.scale:g})" if overflow else ""
-        session.outbox.event("skipped_step", step=progress.step, epoch=result.epoch + 1, why=why, positions=spans)
-        if overflow and precision.scale > 1.0:
-            return  # fp16 looks for its scale; that is no fault of the job
-        if job.non_finite == "stop" or progress.skipped_in_a_row >= job.non_finite_limit:
-            limit = f", {progress.skipped_in_a_row} times in a row" if job.non_finite == "skip" else ""
-            raise NonFinite(
-                f"{why} at step {progress.step}{limit}",
-                where=f"epoch {result.epoch + 1}, samples at positions {', '.join(f'{a}-{b - 1}' for a, b in spans[:6])}",
-                note="nothing of that step was applied",
-                help="lower optimizer.lr, clip gradients (clip.norm=1), look at these samples, or set non_finite=skip",
-            )

@@ -11,8 +11,9 @@ from torch import nn
 
 from gdist.data.batch import Batch
 from gdist.data.feed import Feed
-from gdist.engine.engine import DescendPart, Engine, GatherPart, Part, example_contribution
+from gdist.engine.engine import Engine
 from gdist.engine.flat import FlatParameters
+from gdist.engine.parts import DescendPart, GatherPart, Part, example_contribution
 from gdist.engine.plan import Plan, digest
 from gdist.engine.precision import Precision
 from gdist.engine.probe import Findings, probe

@@ -29,6 +29,7 @@ from gdist.task.task import Loss, Task
 if TYPE_CHECKING:
     from gdist.data.batch import Batch
     from gdist.data.feed import Feed
+    from gdist.worker.session import Session
 
 ROWS = 256  # samples in an evaluation batch, at most
 
@@ -150,6 +151,18 @@ class Evaluation:
                 if "loss/weight" in group:
                     return group
         raise DataError("no row is left to evaluate: all of them were left out as bad", help="on_bad_rows='error' says why")
+
+
+def evaluation_of(session: Session, feed: Feed | None) -> Evaluation | None:
+    """With the weights of a run that trains, as they are when it is made use of; None without data."""
+    built = session.built
+    if feed is None:
+        return None
+    return Evaluation(
+        built.task, feed, metrics=built.job.metrics, groups=built.plan.micro_batches,
+        precision=built.precision, seed=built.job.seed, device=built.device,
+        at=lambda name: session.allowances.enter(name, session.progress.step),
+    )  # fmt: skip
 
 
 @contextmanager

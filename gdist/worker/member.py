@@ -24,104 +24,27 @@ another error, as ``work`` does. After it ``step`` is where the generation begin
 
 from __future__ import annotations
 
-import os
-import socket
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gdist.errors import RunFailed
 from gdist.fault_points import fault_context, fault_point
 from gdist.records import Changed, Membership, Order, Watch, Wishes
-from gdist.run.folder import RunFolder
-from gdist.worker.hang import Allowances
-from gdist.worker.outbox import Outbox
-from gdist.worker.page import Page
+from gdist.worker.prepared import Prepared
 
 if TYPE_CHECKING:
     from gdist.engine.collective import Collective
-    from gdist.job.job import Job
-    from gdist.worker.build import Built
-    from gdist.worker.door import Door
-    from gdist.worker.opening import Found
-    from gdist.worker.session import Session
     from gdist.worker.training import Training
 
 
-class Member:
-    """``slot``: the worker's place among the run's workers, from 0; ``wishes`` may be raised from any thread; ``send`` is
-    called from the training thread. ``threads``: of torch's kernels in this process (None: as they are)."""
+class Member(Prepared):
+    """The arguments are those of ``Prepared``."""
 
     def __init__(self, order: Order, *, slot: int, send: Watch, wishes: Wishes, threads: int | None = None) -> None:
-        self.order = order
-        self._job: Job | None = None
-        self.slot = slot
-        self.outbox = Outbox(send, slot=slot)
-        self._wishes = wishes
-        self._threads = threads
-        self._allowances = Allowances(Page(Path(order.page_dir, f"worker-{slot}") if order.page_dir else None))
-        self._door: Door | None = None
-        self._found: Found | None = None  # the data, as long as something is to be learned from it
-        self._built: Built | None = None
-        self._learns = False  # something of the data is to be learned before the first step
+        super().__init__(order, slot=slot, send=send, wishes=wishes, threads=threads)
         self._training: Training | None = None
-        self._folder: RunFolder | None = None
         self._ended = False  # the user's callbacks have heard of the run's end
-
-    def prepare(self, *, host: str | None = None) -> dict[str, Any]:
-        """Loads the job, makes the model, opens the data, tries one micro-batch. ``host``: the address of this machine at which
-        its peers reach it; None: it will have none. Returns what others must know of this worker: ``host`` (name), ``pid``,
-        ``door`` (host and port at which peers call, if it has one), ``job`` (name), ``micro_batches``, ``poisoned`` (of the
-        job), ``proof`` (proof.py).
-
-        Raises JobError, DataError, UserCodeError."""
-        self._allowances.enter("prepare")
-        fault_context(worker=self.slot)
-        fault_point("prepare")
-        from gdist.worker.machine import set_threads
-        from gdist.worker.proof import proof
-
-        job = self._job = self._load_job()
-        threads = self._kernel_threads(job)
-        if threads is not None:
-            set_threads(threads)
-        self._make(job)
-        if host is not None:
-            from gdist.worker.door import Door
-
-            self._door = Door(host)
-        self._allowances.enter("idle")
-        return {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "door": self._door.address if self._door is not None else None,
-            "job": self.name,
-            "micro_batches": self.shares,
-            "poisoned": job.poisoned,
-            "proof": proof(job, self.order, self._built),
-        }
-
-    @property
-    def name(self) -> str:
-        """The job's name: its own, or its file's."""
-        assert self._job is not None
-        return self._job.name or (Path(self.order.job_file).stem if self.order.job_file else "job")
-
-    @property
-    def device(self) -> str:
-        """Where this worker computes: "cpu" or "cuda"."""
-        from gdist.worker.machine import choose_device
-
-        assert self._job is not None
-        return choose_device(self._job.device).type
-
-    @property
-    def shares(self) -> int:
-        """Into how many parts the work is cut: more workers would have nothing to do."""
-        if self._found is not None:
-            return self._found.most_micro_batches
-        return self.built.plan.micro_batches
 
     @property
     def step(self) -> int:
@@ -154,14 +77,17 @@ class Member:
             raise
 
     def _enter(self, membership: Membership, collective: Collective, begun: float) -> None:
+        from gdist.worker.beginning import begin, say_generation, write_down
         from gdist.worker.handover import level
 
         fault_point("connected")
         self.complete(collective)
         built = self.built
-        self._folder = RunFolder(Path(membership.run_dir)) if membership.run_dir else None
         if not self.has_state:
-            self._training = self._start(built, membership)
+            self._training = begin(
+                built, membership, self.order, outbox=self.outbox, wishes=self._wishes, allowances=self._allowances,
+                name=self.name,
+            )  # fmt: skip
         training = self._training
         assert training is not None, "made just now, or before"
         session = training.session
@@ -173,7 +99,7 @@ class Member:
         session.generation = membership.generation
         if membership.rank == 0:
             self.outbox.lead()
-        self._write_down(session, membership)
+        write_down(session, membership)
         self.outbox.begin(
             generation=membership.generation, samples=built.plan.samples, batch_size=built.plan.batch_size,
             data=built.data.fingerprint,
@@ -182,27 +108,8 @@ class Member:
             generation=membership.generation, rank=membership.rank, members=membership.workers, shared=membership.one_host
         )
         training.enter()
-        self._say_generation(session, membership, begun)
+        say_generation(session, membership, begun)
         fault_point("entered")
-
-    def complete(self, collective: Collective) -> None:
-        """Makes what ``prepare`` has left: what the job wants to know of its data is told by a member that knows it, or learned
-        by all workers together."""
-        if not self._learns:
-            return
-        import torch
-
-        from gdist.worker.build import build
-        from gdist.worker.learn import state_of_a_member
-
-        self._allowances.enter("learn")
-        fault_point("learn")
-        device = torch.device(self.device)
-        known = state_of_a_member(collective, self._built.data.state if self._built is not None else None, device=device)
-        if self._found is not None:
-            found = self._found.with_state(known) if known is not None else self._found.learn(collective, device=device)
-            self._built = build(found.job, found)
-            self._found = None
 
     def work(self) -> dict[str, Any] | Changed:
         """Takes the remaining steps, of the run or of the generation; returns the contents of ``result.json`` but for
@@ -240,8 +147,8 @@ class Member:
 
     def leave(self) -> None:
         """Ends this worker's part in its generation: its peers are told at once. Idempotent."""
-        if self._built is not None:
-            self._built.engine.leave()
+        if self._making is not None and self._making.made is not None:
+            self._making.made.engine.leave()
 
     def break_off(self, generation: int) -> None:
         """From any thread: ``generation`` forms without waiting for the end of the present one, if that is older; whoever waits
@@ -256,50 +163,7 @@ class Member:
         self.leave()
         if self._training is not None:
             self._training.session.keeper.flush()  # others may wait for this worker's part
-        if self._door is not None:
-            self._door.close()
-        if self._built is not None:
-            self._built.data.close()
-
-    @property
-    def built(self) -> Built:
-        """The job as made by ``prepare``."""
-        if self._built is None:
-            raise RunFailed("the worker was asked to train before it was prepared")
-        return self._built
-
-    def _make(self, job: Job) -> None:
-        """Opens the data and makes the rest, or leaves that to ``join`` where something is to be learned from the data."""
-        from gdist.worker.build import build
-        from gdist.worker.opening import find_data
-
-        found = find_data(job)
-        self._learns = not found.ready
-        if self.order.data_state is not None:
-            found = found.with_state(self.order.data_state)
-        elif self.order.resume and self.order.run_dir is not None:
-            before = RunFolder(Path(self.order.run_dir)).data()
-            if "data" not in self.order.accept:
-                found.require_unchanged(before.get("files"))
-            found = found.with_state(before.get("state") or {})
-        if found.ready:
-            self._built = build(job, found)
-        else:
-            self._found = found
-
-    def _kernel_threads(self, job: Job) -> int | None:
-        return job.threads or (1 if job.exact else self._threads)  # exact bits: never a matter of the machine
-
-    def _load_job(self) -> Job:
-        from gdist.job.load import load_job
-        from gdist.job.overrides import apply_overrides
-
-        order = self.order
-        if order.job is not None:
-            job: Job = apply_overrides(order.job, order.overrides)
-            return job
-        assert order.job_file is not None
-        return load_job(order.job_file, overrides=order.overrides)
+        super().close()
 
     def _connect(self, membership: Membership, cancelled: Callable[[], bool]) -> Collective:
         from gdist.engine.collective import Alone
@@ -309,64 +173,6 @@ class Member:
             return Alone()
         assert self._door is not None, "workers with peers are prepared with a host"
         return connect(self._door, membership, device=self.device, cancelled=cancelled, waiting=self._allowances.peers)
-
-    def _start(self, built: Built, membership: Membership) -> Training:
-        """The run's own state: fresh, a checkpoint's, or still to be received from a peer."""
-        from gdist.worker.keeper import Keeper
-        from gdist.worker.session import Session
-        from gdist.worker.state import RunState
-        from gdist.worker.stopping import StopRules
-        from gdist.worker.taking_up import take_over
-        from gdist.worker.training import Training
-
-        folder, accept = self._folder, self.order.accept
-        keeper = Keeper.of(built.job, folder)
-        state = RunState(built.engine.replica, StopRules(built.job.stop), self.outbox, whole=membership.source is None)
-        if state.whole and (self.order.resume or (membership.restore and keeper.holds_any())):
-            for sentence in take_over(keeper.newest(self.outbox), built, state.progress, state.rules, accept=accept):
-                self.outbox.event("explained", text=sentence)
-            if self.order.resume:
-                state.progress.begin_session()
-        session = Session(
-            built, state, outbox=self.outbox, wishes=self._wishes, keeper=keeper, allowances=self._allowances, order=self.order,
-            name=self.name, folder=folder,
-        )  # fmt: skip
-        return Training(session)
-
-    def _write_down(self, session: Session, membership: Membership) -> None:
-        """What the job is, by whoever leads as the run begins."""
-        from gdist.job.describe import describe
-        from gdist.worker.telling import say_started
-
-        built, folder, order = session.built, session.folder, self.order
-        begins, session.progress.begun = not session.progress.begun, True
-        if self.outbox.leads and folder is not None and (begins or not folder.job()):  # its predecessor may not have come to it
-            if not order.resume and not membership.restore:
-                session.keeper.require_empty()
-            if order.job_file and not order.resume:
-                folder.copy_source(order.job_file)
-            resolved = describe(built.job) | {"micro_batches": built.plan.micro_batches, "batch_size": built.plan.batch_size}
-            facts = built.feed.rows.facts().to_json()
-            folder.write_data({"files": built.data.files, "state": built.data.state, "facts": facts})
-            folder.write_job(resolved, job_file=order.job_file, overrides=order.overrides)
-            folder.remove_result()
-        if begins:
-            say_started(session, workers=membership.size, resumed=order.resume)
-
-    def _say_generation(self, session: Session, membership: Membership, begun: float) -> None:
-        """The event ``generation``; ``pause_seconds``: from the last step's end until now, when the next can begin."""
-        before, now = session.progress.members, [list(worker) for worker in membership.workers]
-        session.progress.members = now
-        pause = session.since_last_step()
-        session.outbox.event(
-            "generation", generation=membership.generation, workers=membership.size, reason=membership.reason,
-            step=session.progress.step, members=_slots(now), joined=_slots(now, but=before), left=_slots(before, but=now),
-            pause_seconds=pause if pause is not None else time.monotonic() - begun if membership.source is not None else None,
-        )  # fmt: skip
-
-
-def _slots(workers: Sequence[Sequence[int]], but: Sequence[Sequence[int]] = ()) -> list[int]:
-    return [slot for slot, incarnation in workers if [slot, incarnation] not in but]
 
 
 def make_member(order: Order, *, slot: int, send: Watch, wishes: Wishes, threads: int | None = None) -> Member:

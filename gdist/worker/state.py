@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gdist.engine.replica import Replica
-    from gdist.worker.handover import Files
+    from gdist.worker.messages import Files
     from gdist.worker.outbox import Outbox
     from gdist.worker.stopping import StopRules
 

@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from gdist.data.batch import Batch
 from gdist.data.identity import stamps, total
-from gdist.engine.engine import DescendPart, Engine
+from gdist.engine.engine import Engine
 from gdist.engine.flat import FlatParameters
+from gdist.engine.parts import DescendPart
 from gdist.engine.plan import Plan
 from gdist.engine.precision import Precision
 from gdist.engine.probe import probe
