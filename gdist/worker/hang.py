@@ -24,7 +24,7 @@ from gdist.worker.page import Page
 FLOOR_S = 2.0
 TIMES_P99 = 5.0
 RECOVERY_S = 0.6  # to see it, to kill the worker and to form a generation without it
-COMPILED_S = 300.0  # where torch's compiler is loaded, any pass may compile anew
+COMPILED_S = 300.0  # where torch's compiler is at work, any pass may compile anew
 FIRST_PASSES = 10  # of a generation
 ENOUGH = 20  # times, to know a percentile
 REMEMBERED = 1024
@@ -78,8 +78,13 @@ class _Known:
             ordered = sorted(self.times)
             p99 = ordered[math.ceil(0.99 * len(ordered)) - 1]
             self.allowed = max(FLOOR_S, TIMES_P99 * p99) - RECOVERY_S
-            if self.measured and "torch._dynamo.eval_frame" in sys.modules:
+            if self.measured and _compiles():
                 self.allowed = max(self.allowed, COMPILED_S)
+
+
+def _compiles() -> bool:
+    """Whether torch's compiler has had anything to compile in this process; torch itself loads it for less."""
+    return getattr(sys.modules.get("torch._dynamo.convert_frame"), "FRAME_COUNTER", 0) > 0
 
 
 class Allowances:

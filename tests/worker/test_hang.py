@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -115,7 +116,9 @@ def test_what_is_done_within_a_section_does_not_count_as_its_time(path: Path, cl
 
 
 def test_a_compiler_may_compile_at_any_pass(path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch._dynamo.eval_frame", sys)
+    compiler = ModuleType("torch._dynamo.convert_frame")
+    compiler.FRAME_COUNTER = 1  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch._dynamo.convert_frame", compiler)
     allowances = Allowances(Page(path))
     work(allowances, clock, 0.01, FIRST_PASSES + 50)
     allowances.enter("compute", 1)
