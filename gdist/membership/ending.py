@@ -60,7 +60,7 @@ def save_with_another(s: State, *, because: str | None = None) -> None:
     elif s.step > 0:
         note = "no checkpoint of the last good step: no worker was left to write it"
     if note:
-        s.error.note = f"{s.error.note}; {note}" if s.error.note else note
+        s.error.note = f"{s.error.note}\n{note}" if s.error.note else note
     over(s, End(error=s.error, step=s.step))
 
 
@@ -71,7 +71,7 @@ def saved(s: State, step: int, error: GdistError | None, samples: tuple[str, ...
         step_of, first, end = s.blame
         s.say("poisoned", step=step_of, micro_batches=[first, end], deaths=2, samples=list(samples), then="stop")
         told = "the samples: " + "; ".join(samples)
-        s.error.note = f"{s.error.note}; {told}" if s.error.note else told
+        s.error.note = f"{told}\n{s.error.note}" if s.error.note else told
         s.blame = None
     saver = s.sitting(*s.saver) if s.saver is not None else None
     if error is not None or saver is None or saver.step is None:

@@ -155,9 +155,11 @@ def _poisoned(s: State) -> bool:
         s.skip, s.places = (*s.skip, overlap), []
         s.say("poisoned", step=step, micro_batches=[first, end], deaths=2, then="skip")
         return False
+    last = s.stalled[-1] if s.stalled else None
+    parts = f"micro-batch {first}" if end == first + 1 else f"micro-batches {first} to {end - 1}"
     error = WorkerLost(
-        f"two workers died in the same place: step {step}, micro-batches {first} to {end - 1}",
-        note=str(s.stalled[-1]) if s.stalled else None,
+        f"two workers died in the same place: step {step}, {parts}",
+        note="\n".join(filter(None, (last.what, last.note))) if last is not None else None,
         help="look at these samples, or let the job skip them: poisoned='skip'",
     )
     s.blame = overlap

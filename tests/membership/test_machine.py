@@ -204,7 +204,7 @@ def test_two_deaths_in_the_same_micro_batches_end_the_run_and_name_the_samples()
     run.tell(ev.Died(2, 0, LOST, place=(8, 1, 4)))
     assert only(run.broken(0, 7), Save) == Save(0, 0, blame=(8, 1, 2))
     end = only(run.tell(ev.Saved(0, 0, 7, samples=("train.csv: row 12",))), End)
-    assert "step 8, micro-batches 1 to 1" in end.error.what
+    assert "step 8, micro-batch 1" in end.error.what
     assert "train.csv: row 12" in str(end.error.note)
 
 
@@ -217,7 +217,7 @@ def test_samples_of_which_all_have_died_are_named_by_the_next_worker() -> None:
     assert run.machine.phase == "waiting"
     assert only(run.ready(1, 1), Save) == Save(1, 1, blame=(8, 1, 2))
     end = only(run.tell(ev.Saved(1, 1, 0, RunFailed("it has no state"), samples=("train.csv: row 12",))), End)
-    assert "step 8, micro-batches 1 to 1" in end.error.what
+    assert "step 8, micro-batch 1" in end.error.what
     assert "train.csv: row 12" in str(end.error.note)
 
 
