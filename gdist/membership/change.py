@@ -125,6 +125,8 @@ def made(s: State) -> None:
     """The members have made the planned change: they are in the new generation or on their way into it."""
     assert s.pending is not None
     s.members, s.in_force, s.pending = s.pending.workers, s.pending.generation, None
+    if "stop" in s.wishes:  # the one that was told may have left before it could act
+        s.out.append(Ask("stop", s.wishes["stop"]))
     s.enter("forming", within=FORM_S)
 
 

@@ -186,6 +186,14 @@ def test_a_death_is_the_reason_of_the_next_generation_whatever_was_asked_for() -
     assert (form.workers, form.reason) == (((0, 0), (1, 1), (2, 0)), "asked to scale")
 
 
+def test_a_wish_to_stop_is_told_to_whoever_leads_after_a_planned_change() -> None:
+    run = training(2, most=2)
+    run.tell(ev.Leaving(0, 0, "SIGTERM"))
+    assert run.tell(ev.WishRaised("stop", "interrupted")) == [Ask("stop", "interrupted")]
+    assert Ask("stop", "interrupted") in run.tell(ev.Entered(1, 0, run.machine.generation, 5))
+    assert run.machine.members[0] == (1, 0)
+
+
 def test_a_wish_to_stop_while_nobody_is_left_ends_the_run_at_its_checkpoint() -> None:
     run = training(2)
     run.broken(0, 5)
