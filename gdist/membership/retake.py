@@ -12,7 +12,7 @@ from gdist.membership.hiring import compare, dismiss
 from gdist.membership.instructions import Kill
 from gdist.membership.state import Kept, Seat, SeatState, Slot, State
 
-LISTEN_S = 10.0  # for the workers of the newest generation to be heard; who is silent then counts as dead
+LISTEN_S = 20.0  # for the workers of the newest generation to be heard; who is silent then counts as dead
 APART = 1000  # incarnations that one controller may hire in a slot: those of whom nothing was heard are never taken for others
 _ORDER: dict[str, int] = {  # of what a worker is within a generation
     "preparing": 0, "ready": 1, "forming": 2, "training": 3, "broken": 4, "left": 4, "returned": 4, "failed": 4,
@@ -23,7 +23,7 @@ def listen(s: State, kept: Kept, *, times: int) -> None:
     s.skip, s.refused_nodes = kept.skip, set(kept.drained)
     s.told_to_leave = {(slot, incarnation): why for slot, incarnation, why in kept.leaving}
     s.restore, s.first_incarnation = True, times * APART
-    s.enter("taking up", within=LISTEN_S)
+    s.enter("taking up", within=0.0)
 
 
 def retake(s: State, event: Retaken) -> None:
@@ -79,6 +79,9 @@ def as_report(event: Retaken) -> OfWorker | None:
 
 def take_up(s: State) -> None:
     """Once all of the newest generation are heard, or the time for it is over: the run goes on from what they said."""
+    if not s.listening:  # time runs from the first event: a controller that has just been made may be slow to hear anybody
+        s.listening = True
+        s.enter("taking up", within=LISTEN_S)
     if s.now >= s.deadline and not s.members:  # they have left it
         s.members = tuple(seat.worker for seat in s.seats.values() if seat.generation == s.heard > 0)
     s.in_force = s.heard
@@ -86,7 +89,7 @@ def take_up(s: State) -> None:
         if seat.state == "failed" and seat.worker in s.members:
             return fail(s, seat.error or RunFailed(f"worker {seat.slot} failed while the controller was away"))
     silent = [worker for worker in s.members if s.sitting(*worker) is None]
-    if s.now < s.deadline and (silent or not s.members):
+    if s.now < s.deadline and (any(worker not in s.gone for worker in silent) or not s.members):
         return
     _compare(s)
     for seat in [each for each in s.seats.values() if each.is_candidate and each.leaving]:

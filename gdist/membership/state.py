@@ -127,6 +127,7 @@ class State:
     drained: bool = False  # the members were asked to save and leave, since all of them must
     error: GdistError | None = None  # with which the run ends
     guess: GdistError | None = None  # the same, unless a better cause is found
+    listening: bool = False  # while taking up: since the first event
     heard: int = 0  # while taking up: the newest generation that a worker is in
     saver: Worker | None = None
     waiting: str = ""

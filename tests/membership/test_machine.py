@@ -410,10 +410,10 @@ def test_a_restarted_controller_takes_the_run_up_and_kills_who_is_silent() -> No
     assert machine.on(ev.Tick(), now=0.0) == []
     heard = ev.Retaken(0, 0, "training", 3, 9, ((0, 0), (1, 4)), hello)
     assert machine.on(heard, now=1.0) == []
-    done = machine.on(ev.Tick(), now=11.0)
+    done = machine.on(ev.Tick(), now=21.0)
     assert only(done, Kill).slot == 1
     assert machine.phase == "broken"
-    done = machine.on(ev.Broken(0, 0, 3, 9), now=11.1)
+    done = machine.on(ev.Broken(0, 0, 3, 9), now=21.1)
     assert only(done, Form).generation == 4
 
 

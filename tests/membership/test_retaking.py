@@ -20,7 +20,7 @@ def test_a_worker_that_is_known_to_be_dead_does_not_come_back_by_what_it_said_be
     machine.on(ev.Died(0, 2, WorkerLost("killed")), now=2.0)
     machine.on(ev.Retaken(0, 2, "training", 2, 20, ((0, 2),), HELLO), now=2.1)
     assert not machine.employs(0, 2)
-    done = machine.on(ev.Tick(), now=11.0)
+    done = machine.on(ev.Tick(), now=21.0)
     (form,) = [each for each in done if isinstance(each, Form)]
     assert (form.workers, form.source, form.restore) == (((1, 0),), None, True)
 
@@ -30,7 +30,7 @@ def test_a_worker_that_must_leave_while_the_run_is_taken_up_is_not_waited_for() 
     machine.on(ev.Retaken(0, 0, "preparing", 0, None, (), {}), now=1.0)
     assert Dismiss(0, 0) in machine.on(ev.Leaving(0, 0, "SIGTERM"), now=2.0)
     machine.on(ev.Retaken(0, 0, "preparing", 0, None, (), {}), now=3.0)
-    done = [each for each in machine.on(ev.Tick(), now=11.0) if not isinstance(each, Say)]
+    done = [each for each in machine.on(ev.Tick(), now=21.0) if not isinstance(each, Say)]
     assert done == [Hire(0, 1000, avoid=())]
 
 
