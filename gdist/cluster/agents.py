@@ -13,6 +13,7 @@ from gdist.cluster.names import NAMESPACE, agent_name
 from gdist.cluster.node_agent import NodeAgent
 
 AGAIN_S = 0.2
+DISMISS_S = 2.0  # for Ray to hear that an agent is not needed
 
 
 Agent = tuple[str, int]  # node, count: of the agents that the node has had
@@ -30,6 +31,7 @@ class Agents:
         self._handles: dict[Agent, Any] = {}
         self._heard: dict[Agent, float] = {}
         self._done: set[Agent] = set()
+        self._starting: set[str] = set()  # nodes
         self._watching: set[asyncio.Task[None]] = set()
 
     @property
@@ -46,23 +48,15 @@ class Agents:
         """Names of those on ``node`` that were heard."""
         return [called(*agent) for agent in self._heard if agent[0] == node]
 
-    def start(self, nodes: Iterable[str], controller: Any) -> None:
-        """One on each of ``nodes`` that has none."""
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        kind: Any = ray.remote(NodeAgent)
-        for node in set(nodes) - {node for node, _ in self._handles}:
-            count, self._count = self._count, self._count + 1
-            agent = kind.options(
-                name=agent_name(self._run_id, node, count),
-                namespace=NAMESPACE,
-                lifetime="detached",
-                num_cpus=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-            ).remote(self._run_id, node, count, controller, self._reserved)
-            agent.live.remote()
-            self._watch((node, count), agent)
+    async def start(self, nodes: Iterable[str], controller: Any) -> None:
+        """One on each of ``nodes`` that has none. Asks Ray in a thread: without its gcs_server it does not answer."""
+        for node in set(nodes) - {node for node, _ in self._handles} - self._starting:
+            self._starting.add(node)
+            agent, self._count = (node, self._count), self._count + 1
+            try:
+                self._watch(agent, await asyncio.to_thread(self._make, agent, controller))
+            finally:
+                self._starting.discard(node)
 
     def see(self, node: str, count: int) -> bool:
         """An agent was heard; True the first time."""
@@ -91,12 +85,29 @@ class Agents:
     def say_goodbye(self, node: str, count: int) -> None:
         self._done.add((node, count))
 
-    def dismiss_the_unborn(self) -> None:
+    async def dismiss_the_unborn(self) -> None:
         """Ends those that are still starting when nobody needs them any more."""
         import ray
 
         for agent in self._handles.keys() - self._heard.keys():
-            ray.kill(self._handles[agent], no_restart=True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.to_thread(ray.kill, self._handles[agent], no_restart=True), DISMISS_S)
+
+    def _make(self, agent: Agent, controller: Any) -> Any:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        node, count = agent
+        kind: Any = ray.remote(NodeAgent)
+        handle = kind.options(
+            name=agent_name(self._run_id, node, count),
+            namespace=NAMESPACE,
+            lifetime="detached",
+            num_cpus=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+        ).remote(self._run_id, node, count, controller, self._reserved)
+        handle.live.remote()
+        return handle
 
     def _watch(self, agent: Agent, handle: Any) -> None:
         self._handles[agent] = handle

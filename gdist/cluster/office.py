@@ -144,7 +144,7 @@ class Office:
         for agent in self.patrol.agents.names:
             self.post(agent, Exit())
         await self.patrol.see_workers_out(LEAVE_S, grace_s=EXIT_GRACE_S)
-        self.patrol.agents.dismiss_the_unborn()
+        await self.patrol.agents.dismiss_the_unborn()
         run_id = self._charge.terms.run_id
         remove_scratch(run_id)
         await self.staff.close()

@@ -141,7 +141,7 @@ class Patrol:
 
         self._agents_due = None
         nodes = {place["node"] for place in self.places.values()}
-        self.agents.start(nodes, ray.get_runtime_context().current_actor)
+        self.aside(self.agents.start(nodes, ray.get_runtime_context().current_actor))
 
     def _agent_lost(self, node: str) -> None:
         """Another takes its place; until it is there the controller watches what it can see itself."""
