@@ -59,8 +59,18 @@ class Control:
     """The control vector of one generation: ``elements`` long, filled between ``open`` and ``encode``, read by ``decode``."""
 
     def __init__(
-        self, *, rank: int, size: int, micro_batches: int, parameters: int, generation: int = 1, plan: int = 0
+        self,
+        *,
+        rank: int,
+        size: int,
+        micro_batches: int,
+        parameters: int,
+        generation: int = 1,
+        plan: int = 0,
+        slots: Sequence[int] = (),
     ) -> None:
+        """``slots``: the workers' numbers by rank, as errors name them."""
+        self._slots = slots or range(size)
         self._rank, self._size, self._generation, self._plan = rank, size, generation, plan
         rows, leaves = size * len(_ROW), micro_batches * (_LOG + MAX_LOGGED)
         self._values = np.zeros(rows + leaves + parameters)
@@ -180,8 +190,9 @@ class Control:
     def _check_rows(self, rows: list[list[float]]) -> None:
         expected = [1, self._generation, self._cut.step, self._phase, self._plan]
         if any(row[:5] != expected for row in rows):
-            raise at_another_place(rows, dict(zip(_ROW[:5], expected, strict=True)), rank=self._rank, step=self._cut.step)
+            said = dict(zip(_ROW[:5], expected, strict=True))
+            raise at_another_place(rows, said, rank=self._rank, step=self._cut.step, slots=self._slots)
         if self._names and any(row[5] not in (0, rows[self._rank][5]) for row in rows):
             raise other_names(self._names)
         if any(row[6:8] != rows[0][6:8] for row in rows):
-            raise other_weights(self._rows[:, 6:8], step=self._cut.step)
+            raise other_weights(self._rows[:, 6:8], step=self._cut.step, slots=self._slots)

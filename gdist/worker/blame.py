@@ -17,7 +17,8 @@ _LIBRARIES = tuple({sysconfig.get_path(k) for k in ("purelib", "platlib", "stdli
 
 @contextmanager
 def blaming_user(what: str, **where: object) -> Iterator[None]:
-    """Turns any exception that is not gdist's own into UserCodeError: ``what``, at ``where`` (worker=..., step=...)."""
+    """Turns any exception that is not gdist's own into UserCodeError: ``what``, at ``where`` (worker=..., step=...; what
+    can be called is asked when it comes to that)."""
     try:
         yield
     except (GdistError, KeyboardInterrupt, BdbQuit):  # the user's own wish to end
@@ -31,7 +32,8 @@ def user_error(error: BaseException, what: str, **where: object) -> UserCodeErro
     theirs = [f for f in frames if _is_users(f.filename)]
     last = theirs[-1] if theirs else None
     place = f"{_short(last.filename)}:{last.lineno} in {last.name}: {last.line}" if last else None
-    circumstances = ", ".join(f"{key} {value}" for key, value in where.items() if value is not None)
+    said = {key: value() if callable(value) else value for key, value in where.items()}
+    circumstances = ", ".join(f"{key} {value}" for key, value in said.items() if value is not None)
     message = " ".join(str(error).split())
     return UserCodeError(
         f"{what}{f' ({circumstances})' if circumstances else ''}",

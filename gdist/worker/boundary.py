@@ -188,7 +188,7 @@ class Boundary:
 
     def _in_rounds(self, evaluation: Evaluation, what: str) -> tuple[int | None, dict[str, float] | None]:
         session, collective = self._session, self._session.collective
-        with blaming_user(what, worker=collective.rank, step=session.progress.step):
+        with blaming_user(what, worker=session.outbox.slot, step=session.progress.step):
             next_generation = until_change(
                 evaluation.work(collective), collective, wanted=lambda: session.next_generation,
                 drains=lambda: session.wishes.wants("drain"), device=session.built.device,

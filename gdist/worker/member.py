@@ -92,10 +92,11 @@ class Member(Prepared):
         assert training is not None, "made just now, or before"
         session = training.session
         fault_point("handover")
-        level(collective, session.state, source=membership.source, device=built.device)
+        slots = [slot for slot, _ in membership.workers]
+        level(collective, session.state, source=membership.source, device=built.device, slots=slots)
         fault_point("level")
         built.engine.at = self._allowances.enter
-        built.engine.join(collective, generation=membership.generation, skip=membership.skip)
+        built.engine.join(collective, generation=membership.generation, skip=membership.skip, slots=slots)
         session.generation = membership.generation
         if membership.rank == 0:
             self.outbox.lead()

@@ -36,7 +36,7 @@ class Outbox:
 
     def __init__(self, send: Watch, *, slot: int) -> None:
         self._send = send
-        self._slot = slot
+        self.slot = slot
         self._lock = threading.Lock()  # of what follows: acknowledgements come from another thread
         self._kept: deque[Said] = deque()
         self._count = 0
@@ -111,7 +111,7 @@ class Outbox:
                 self._forget(self._count)
         if new:
             events, lines = ([said.content for said in new if said.kind == kind] for kind in ("event", "line"))
-            self._send(Update(events=events, lines=lines, ledger=list(self._ledger(new)), worker=self._slot))
+            self._send(Update(events=events, lines=lines, ledger=list(self._ledger(new)), worker=self.slot))
 
     def kept(self) -> list[list[Any]]:
         """What is not acknowledged, as JSON, for a worker that may lead next."""

@@ -64,7 +64,7 @@ class Session:
         """The user's callbacks, once, where the run's lines are written: they see what all workers know alike."""
         for callback in self.built.job.callbacks if self.outbox.leads else ():
             what = f"{type(callback).__name__}.{place} failed"
-            blame = blaming_user(what, worker=self.collective.rank, step=self.progress.step)
+            blame = blaming_user(what, worker=self.outbox.slot, step=self.progress.step)
             with blame, self.allowances.section("callback", self.progress.step):
                 getattr(callback, place)(said, self.wishes)
 

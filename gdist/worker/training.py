@@ -62,7 +62,10 @@ class Training:
             session.wishes.add("finish", reason=self.boundary.out_of_time)
         if session.outbox.leads and session.keeper.due(number + 1, steps_per_epoch=session.built.plan.steps_per_epoch):
             session.wishes.add("checkpoint")
-        blame = blaming_user("the step failed in the job's code", worker=session.collective.rank, step=number + 1)
+        blame = blaming_user(
+            "the step failed in the job's code", worker=session.outbox.slot, step=number + 1,
+            positions=lambda: _in_words(engine.batches.taken),
+        )  # fmt: skip
         try:
             with blame, feed.placing(lambda: engine.batches.taken):
                 result = engine.step(
@@ -127,3 +130,8 @@ class Training:
             "log": result.log,
             "time": time.time(),
         }
+
+
+def _in_words(span: Span | None) -> str | None:
+    """The positions of a pass in its epoch's order."""
+    return f"{span[1]}-{span[2] - 1} of epoch {span[0] + 1}" if span is not None else None
