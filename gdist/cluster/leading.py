@@ -112,7 +112,6 @@ class Leading:
             worker = (instruction.slot, instruction.incarnation)
             self.why_killed[worker] = instruction.reason
             self._kill(worker)
-            self._staff.kill(worker)
         else:
             self.end(instruction)
             self._note_down()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gdist.membership.hiring import dismiss
-from gdist.membership.instructions import Ask, Form, Kill, Worker
+from gdist.membership.hiring import dismiss, kill
+from gdist.membership.instructions import Ask, Form, Worker
 from gdist.membership.state import NEVER, Seat, State
 
 GATHER_S = 1.0  # that a ready joiner waits for others which are being prepared, so that they come in one change
@@ -84,10 +84,7 @@ def change(s: State) -> None:
 
 
 def _joiners(s: State) -> list[Seat]:
-    ready = sorted(
-        (seat for seat in s.seats.values() if seat.state == "ready" and not seat.leaving), key=lambda seat: seat.slot
-    )
-    return ready if gathered(s, ready) else []
+    return s.ready if gathered(s, s.ready) else []
 
 
 def gathered(s: State, ready: list[Seat]) -> bool:
@@ -141,9 +138,8 @@ def send_away(s: State) -> None:
     for seat in list(s.seats.values()):
         if seat.worker in s.members or seat.is_candidate or (s.pending is not None and seat.worker in s.pending.workers):
             continue
-        if seat.acts and s.pending is None and s.now >= s.seats[seat.slot].since + LEAVE_S and seat.generation < s.generation:
-            s.out.append(Kill(*seat.worker, reason="it has not left the generation that the others have left"))
-            s.seats.pop(seat.slot)
+        if seat.acts and s.pending is None and s.now >= seat.since + LEAVE_S and seat.generation < s.generation:
+            kill(s, seat, "it has not left the generation that the others have left")
         elif seat.state in ("left", "broken", "returned"):
             dismiss(s, seat)
 

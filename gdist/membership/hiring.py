@@ -61,6 +61,12 @@ def dismiss(s: State, seat: Seat) -> None:
     s.seats.pop(seat.slot, None)
 
 
+def kill(s: State, seat: Seat, reason: str) -> None:
+    """The worker is given up; its seat is free."""
+    s.out.append(Kill(*seat.worker, reason=reason))
+    s.seats.pop(seat.slot)
+
+
 def lost(s: State, seat: Seat, why: GdistError) -> None:
     """A worker is gone without having been sent away or told to leave: its slot waits a little before the next one."""
     if seat.leaving:
@@ -92,8 +98,7 @@ def end_overdue(s: State) -> None:
             error = DeadlineExceeded(f"worker {seat.slot} did not prepare job, model and data within {PREPARE_S:.0f} s")
             if not s.members:
                 return over(s, End(error=error))
-            s.out.append(Kill(*seat.worker, reason=error.what))
-            s.seats.pop(seat.slot)
+            kill(s, seat, error.what)
             lost(s, seat, error)
 
 

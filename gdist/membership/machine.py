@@ -11,8 +11,8 @@ from gdist.errors import DeadlineExceeded
 from gdist.membership import events as ev
 from gdist.membership.change import LEAVE_S, change, formed, gather_wakes_at, send_away
 from gdist.membership.ending import conclude, fail, over, settle
-from gdist.membership.hiring import end_overdue, hire, hiring_wakes_at, look_for_room
-from gdist.membership.instructions import End, Instruction, Kill
+from gdist.membership.hiring import end_overdue, hire, hiring_wakes_at, kill, look_for_room
+from gdist.membership.instructions import End, Instruction
 from gdist.membership.recovery import begin, broke, recover, recovery_wakes_at
 from gdist.membership.reports import END_S, hear, must_leave, scale, wish
 from gdist.membership.retake import as_report, listen, retake, take_up
@@ -138,8 +138,7 @@ class Machine:
             who = ", ".join(f"worker {seat.slot}" for seat in late) or "a worker"
             return fail(s, DeadlineExceeded(f"{who} did not come to the end after the first had within {END_S:.0f} s"))
         for seat in late:
-            s.out.append(Kill(*seat.worker, reason="the others have long been at their end"))
-            s.seats.pop(seat.slot)
+            kill(s, seat, "the others have long been at their end")
         broke(s)
 
     # -- to be read --

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gdist.errors import GdistError, RunFailed, WorkerLost
 from gdist.membership.change import form, gathered
 from gdist.membership.ending import SAVE_S, conclude, fail, over
-from gdist.membership.hiring import dismiss, lost
-from gdist.membership.instructions import End, Kill, Save
+from gdist.membership.hiring import dismiss, kill, lost
+from gdist.membership.instructions import End, Save
 from gdist.membership.state import NEVER, Seat, State
 
 REPORT_S = 60.0  # for the members of a broken generation to say so: more than they need to give up on their peers
@@ -46,8 +46,7 @@ def recover(s: State) -> None:
 
 
 def _give_up_on(s: State, seat: Seat) -> None:
-    s.out.append(Kill(*seat.worker, reason="it does not say where it stands"))
-    s.seats.pop(seat.slot)
+    kill(s, seat, "it does not say where it stands")
     s.lost.append(seat.slot)
     lost(s, seat, WorkerLost(f"worker {seat.slot} did not say where it stands"))
 
@@ -65,9 +64,6 @@ def recovery_wakes_at(s: State) -> float:
 
 def _form(s: State) -> None:
     able = _able(s)
-    ready = sorted(
-        (seat for seat in s.seats.values() if seat.state == "ready" and not seat.leaving), key=lambda seat: seat.slot
-    )
     if not able:
         for seat in [each for each in s.seats.values() if each.state in ("broken", "left", "returned")]:
             if seat.leaving or seat.state == "left":
@@ -81,22 +77,19 @@ def _form(s: State) -> None:
     )
     staying = [seat for seat in able if seat is source or not (seat.leaving or seat.state == "left")]
     staying += [seat for seat in s.seats.values() if seat.state == "broken" and seat.step is None and not seat.leaving]
-    if source.leaving and len(staying) + len(ready) == 1:
+    if source.leaving and len(staying) + len(s.ready) == 1:
         return s.enter("waiting")  # it must leave, and nobody is there to take its state over
     staying.sort(key=lambda seat: (_rank(s, seat), seat.slot))
     room = s.cap + s.spare if source.leaving else s.cap
     if source.leaving and len(staying) == 1 == room:  # a step has no part for a second one
         dismiss(s, source)
         return s.enter("waiting")
-    form(s, [*staying, *ready][: max(room, len(staying))], source=source, planned=False)
+    form(s, [*staying, *s.ready][: max(room, len(staying))], source=source, planned=False)
 
 
 def begin(s: State) -> None:
     """The first generation: once the least number of workers is ready. The next after nobody was left: with whoever is."""
-    able = _able(s)
-    ready = sorted(
-        (seat for seat in s.seats.values() if seat.state == "ready" and not seat.leaving), key=lambda seat: seat.slot
-    )
+    able, ready = _able(s), s.ready
     if s.blame is not None and s.guess is not None:
         return _have_named(s, ready, s.guess)
     if s.phase == "waiting" and "stop" in s.wishes:

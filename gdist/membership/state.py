@@ -137,6 +137,12 @@ class State:
         seat = self.seats.get(slot)
         return seat if seat is not None and seat.incarnation == incarnation else None
 
+    @property
+    def ready(self) -> list[Seat]:
+        """Those who wait to take part, by slot."""
+        waiting = [seat for seat in self.seats.values() if seat.state == "ready" and not seat.leaving]
+        return sorted(waiting, key=lambda seat: seat.slot)
+
     def alive(self, workers: tuple[Worker, ...]) -> list[Seat]:
         return [seat for slot, incarnation in workers if (seat := self.sitting(slot, incarnation)) is not None]
 
