@@ -7,13 +7,13 @@ checkpoint). Events of workers are told apart by their name and step, or whateve
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gdist.records import Update
+from gdist.run.lines import parse_lines
 
 TAIL_BYTES = 8 << 20  # of each file, looked at when a run is taken up: workers keep far less than that
 _TELLING = ("step", "generation", "name", "text", "error", "reason")
@@ -88,15 +88,7 @@ def _tail(path: Path) -> list[dict[str, Any]]:
         with open(path, "rb") as file:
             begin = max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES)
             file.seek(begin)
-            lines = file.read().split(b"\n")
+            content = file.read()
     except OSError:
         return []
-    found = []
-    for line in lines[1:] if begin else lines:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found
+    return list(parse_lines(content[content.find(b"\n") + 1 :] if begin else content))

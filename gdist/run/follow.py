@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from gdist.records import Update
 from gdist.run.folder import RunFolder
+from gdist.run.lines import parse_lines
 
 
 class Following:
@@ -35,13 +35,5 @@ class _Tail:
                 content = file.read()
         except FileNotFoundError:
             return []
-        whole = content[: content.rfind(b"\n") + 1]
-        self._read += len(whole)
-        return [value for line in whole.splitlines() if isinstance(value := _parsed(line), dict)]
-
-
-def _parsed(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
+        self._read += content.rfind(b"\n") + 1
+        return list(parse_lines(content))

@@ -51,8 +51,12 @@ def read_lines(path: Path, *, numbers: bool = False) -> Iterator[dict[str, Any]]
         content = path.read_bytes()
     except FileNotFoundError:
         return
-    whole = content[: content.rfind(b"\n") + 1]
-    for line in whole.splitlines():
+    yield from parse_lines(content, numbers=numbers)
+
+
+def parse_lines(content: bytes, *, numbers: bool = False) -> Iterator[dict[str, Any]]:
+    """The whole lines of what a file holds, or of its end from the beginning of a line on; see ``read_lines``."""
+    for line in content[: content.rfind(b"\n") + 1].splitlines():
         try:
             value = json.loads(line, object_hook=_numbered if numbers else None)
         except ValueError:

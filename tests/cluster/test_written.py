@@ -68,3 +68,15 @@ def test_a_new_controller_knows_what_the_folder_holds(tmp_path: Path) -> None:
     assert (len(events), len(lines), written.step) == (1, 5, 5)
     assert written.new(Update(events=[event("first_step", step=1)])).events == []
     assert numbers(written.new(steps(4, 6))) == [6]
+
+
+def test_a_line_without_its_end_is_not_written_the_next_writer_cuts_it_off(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append_metrics(steps(1, 3).lines)
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes()[:-1])  # all of the last one but its newline: the controller died over it
+    written = Written()
+    written.recall(tmp_path)
+    assert written.step == 2
+    folder.append_metrics(written.new(steps(3, 4)).lines)
+    assert [each["step"] for each in folder.metrics()] == [1, 2, 3, 4]
