@@ -11,8 +11,8 @@ from typing import Any
 
 from gdist.cluster.names import NAMESPACE, agent_name
 from gdist.cluster.node_agent import NodeAgent
+from gdist.cluster.tasks import Tasks, death_of
 
-AGAIN_S = 0.2
 DISMISS_S = 2.0  # for Ray to hear that an agent is not needed
 
 
@@ -32,7 +32,7 @@ class Agents:
         self._heard: dict[Agent, float] = {}
         self._done: set[Agent] = set()
         self._starting: set[str] = set()  # nodes
-        self._watching: set[asyncio.Task[None]] = set()
+        self._beside = Tasks()
 
     @property
     def names(self) -> list[str]:
@@ -111,20 +111,10 @@ class Agents:
 
     def _watch(self, agent: Agent, handle: Any) -> None:
         self._handles[agent] = handle
-        task = asyncio.get_running_loop().create_task(self._until_gone(agent, handle))
-        self._watching.add(task)
-        task.add_done_callback(self._watching.discard)
+        self._beside.start(self._until_gone(agent, handle))
 
     async def _until_gone(self, agent: Agent, handle: Any) -> None:
-        from ray.exceptions import ActorUnavailableError, RayError
-
-        while True:
-            try:
-                await handle.until_gone.remote()
-            except ActorUnavailableError:  # says nothing of its life
-                await asyncio.sleep(AGAIN_S)
-            except RayError:
-                break
+        await death_of(handle)
         if agent not in self._done:
             self._handles.pop(agent, None)
             self._heard.pop(agent, None)

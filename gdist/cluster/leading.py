@@ -10,11 +10,11 @@ from typing import Any
 from gdist.cluster.charge import Charge, Outcome
 from gdist.cluster.chronicle import Chronicle
 from gdist.cluster.orders import Change, Exit, Join, Order, SaveNow, WishFor
-from gdist.cluster.staff import Staff, Worker
+from gdist.cluster.staff import Staff
 from gdist.cluster.verdict import as_gdist
 from gdist.errors import GdistError
 from gdist.membership.events import Event, Tick, Trouble
-from gdist.membership.instructions import Ask, Dismiss, End, Form, Hire, Instruction, Kill, Save, Say
+from gdist.membership.instructions import Ask, Dismiss, End, Form, Hire, Instruction, Kill, Save, Say, Worker
 from gdist.membership.machine import Machine
 from gdist.records import Membership, Update, event
 from gdist.worker.local import open_folder

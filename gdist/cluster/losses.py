@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gdist.cluster.staff import Staff, Worker
+from gdist.cluster.staff import Staff
 from gdist.cluster.verdict import worker_lost
 from gdist.errors import GdistError
 from gdist.membership.events import Died
+from gdist.membership.instructions import Worker
 
 if TYPE_CHECKING:
     from gdist.cluster.leading import Leading

@@ -21,10 +21,12 @@ from gdist.cluster.patrol import Patrol
 from gdist.cluster.placement import release
 from gdist.cluster.reports import event_of, retaken
 from gdist.cluster.scratch import remove_scratch
-from gdist.cluster.staff import Staff, Worker
+from gdist.cluster.staff import Staff
 from gdist.cluster.taking_up import take_up
+from gdist.cluster.tasks import Tasks
 from gdist.errors import GdistError
 from gdist.membership import events as ev
+from gdist.membership.instructions import Worker
 from gdist.membership.machine import Machine
 from gdist.membership.state import Kept
 from gdist.records import Update
@@ -44,6 +46,7 @@ class Office:
         self._begun = False
         self._mail: dict[str, Mailbox] = {}
         self._posted = asyncio.Event()
+        self._beside = Tasks()
         self._noted = memo.recall(charge.terms.run_id) if again else None
         times = self._noted["times"] + 1 if self._noted else 0
         self.staff = Staff(charge.terms, gang=charge.first, gone=self._gone)
@@ -167,7 +170,7 @@ class Office:
 
     def _gone(self, worker: Worker, error: GdistError) -> None:
         """Ray's word for it; who watches the process knows more, and says it sooner."""
-        self.patrol.aside(self._losses.gone(worker, error, watched=self.patrol.is_watched(worker)))
+        self._beside.start(self._losses.gone(worker, error, watched=self.patrol.is_watched(worker)))
 
     def _driver_lost(self, how: str) -> None:
         self.leading.happened(ev.WishRaised("stop", f"the terminal is gone: {how}"))

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gdist.cluster.agents import Agents, called
@@ -16,9 +16,11 @@ from gdist.cluster.chronicle import Chronicle
 from gdist.cluster.orders import Kill, Order, WatchWorker
 from gdist.cluster.placement import draining_nodes
 from gdist.cluster.scratch import scratch_path
-from gdist.cluster.staff import Staff, Worker
+from gdist.cluster.staff import Staff
+from gdist.cluster.tasks import Tasks
 from gdist.cluster.vigil import Died, Hung, Vigil
 from gdist.membership import events as ev
+from gdist.membership.instructions import Worker
 
 if TYPE_CHECKING:
     from gdist.cluster.leading import Leading
@@ -54,7 +56,7 @@ class Patrol:
         self._drains_due = 0.0
         self._drained: set[str] = set()
         self._last_round = time.monotonic()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._beside = Tasks()
 
     def started(self, worker: Worker, place: dict[str, Any]) -> None:
         """Its process lives: it is watched from now on. Idempotent."""
@@ -110,7 +112,7 @@ class Patrol:
                 self.kill(worker)
         if self._shared and now > self._drains_due:
             self._drains_due = now + DRAINS_EVERY_S
-            self.aside(self._look_for_drains(leading))
+            self._beside.start(self._look_for_drains(leading))
 
     async def see_workers_out(self, within_s: float, *, grace_s: float) -> None:
         """Until the last process is gone; those that are there after ``grace_s`` are killed."""
@@ -121,11 +123,6 @@ class Patrol:
             now = time.monotonic()
             for worker in [*self._vigil.workers] if now - begun > grace_s else ():
                 self._vigil.kill(worker)
-
-    def aside(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _watch(self, worker: Worker, place: dict[str, Any]) -> None:
         watch, agents = _order_to_watch(worker, place), self.agents.on(place["node"])
@@ -141,7 +138,7 @@ class Patrol:
 
         self._agents_due = None
         nodes = {place["node"] for place in self.places.values()}
-        self.aside(self.agents.start(nodes, ray.get_runtime_context().current_actor))
+        self._beside.start(self.agents.start(nodes, ray.get_runtime_context().current_actor))
 
     def _agent_lost(self, node: str) -> None:
         """Another takes its place; until it is there the controller watches what it can see itself."""
@@ -158,7 +155,7 @@ class Patrol:
             cause = f"its node has been silent for {SILENT_S:.0f} s"
             facts = {"pid": place["pid"], "host": place["host"], "cause": cause, "last_lines": [], "phase": None, "place": None}
             self.kill(worker)
-            self.aside(self._died(*worker, facts))
+            self._beside.start(self._died(*worker, facts))
 
     async def _look_for_drains(self, leading: Leading) -> None:
         with contextlib.suppress(Exception):  # Ray's store is away: another time

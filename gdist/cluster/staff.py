@@ -18,12 +18,12 @@ from gdist.cluster.names import NAMESPACE, worker_name
 from gdist.cluster.output import hold_pipe, pipe_path
 from gdist.cluster.placement import alive_nodes, own_group, release
 from gdist.cluster.scratch import scratch_path
+from gdist.cluster.tasks import Tasks, death_of
 from gdist.errors import GdistError, RunFailed
+from gdist.membership.instructions import Worker
 from gdist.run.folder import RunFolder
 
-Worker = tuple[int, int]  # slot, incarnation
 WAIT_ONCE_S = 1.0
-AGAIN_S = 0.2
 
 
 class Staff:
@@ -36,7 +36,7 @@ class Staff:
         self._gone = gone
         self.handles: dict[Worker, Any] = {}
         self._hiring: dict[Worker, asyncio.Task[None]] = {}
-        self._watching: set[asyncio.Task[None]] = set()
+        self._beside = Tasks()
         self._groups: set[Worker] = set()  # who has a placement group of its own
         self._pipes: dict[Worker, int] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -99,7 +99,7 @@ class Staff:
         self.watched(worker)
         if worker in self._groups:
             self._groups.discard(worker)
-            self._aside(asyncio.to_thread(release, self._group_name(worker)))
+            self._beside.start(asyncio.to_thread(release, self._group_name(worker)))
 
     def watched(self, worker: Worker) -> None:
         """Somebody reads what the worker prints."""
@@ -159,21 +159,8 @@ class Staff:
         return group, 0
 
     def _watch(self, worker: Worker, handle: Any) -> None:
-        self._aside(self._until_gone(worker, handle))
+        self._beside.start(self._until_gone(worker, handle))
 
     async def _until_gone(self, worker: Worker, handle: Any) -> None:
-        from ray.exceptions import ActorUnavailableError
-
-        while True:
-            try:
-                await handle.until_gone.remote()
-            except ActorUnavailableError:  # says nothing of its life
-                await asyncio.sleep(AGAIN_S)
-            except Exception as error:
-                note = f"{type(error).__name__}: {error}"[:2000]
-                return self._gone(worker, RunFailed(f"worker {worker[0]} could not live", note=note))
-
-    def _aside(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._watching.add(task)
-        task.add_done_callback(self._watching.discard)
+        error = await death_of(handle)
+        self._gone(worker, RunFailed(f"worker {worker[0]} could not live", note=f"{type(error).__name__}: {error}"[:2000]))

@@ -22,11 +22,12 @@ from gdist.cluster.hiring import page_path
 from gdist.cluster.orders import WatchWorker
 from gdist.cluster.output import OutputReader, pipe_path
 from gdist.cluster.stuck import Clock, Look
+from gdist.cluster.tasks import Tasks
+from gdist.membership.instructions import Worker
 from gdist.worker.page import read_page
 
 STATUS_TRIES, STATUS_EVERY_S = 10, 0.01  # the kernel knows the exit status once the parent has collected it
 
-Worker = tuple[int, int]  # slot, incarnation
 Printed = Callable[[int, int, list[str]], None]
 Hung = Callable[[int, int, dict[str, Any]], None]
 Died = Callable[[int, int, dict[str, Any]], Coroutine[Any, Any, None]]
@@ -55,7 +56,7 @@ class Vigil:
         self._scratch = scratch
         self._printed = printed
         self._died = died
-        self._reports: set[asyncio.Task[None]] = set()
+        self._beside = Tasks()
 
     def watch(self, order: WatchWorker) -> None:
         """Idempotent."""
@@ -105,9 +106,7 @@ class Vigil:
     def _saw_death(self, watched: Watched) -> None:
         if watched.pidfd is not None:
             asyncio.get_running_loop().remove_reader(watched.pidfd)
-        task = asyncio.get_running_loop().create_task(self._report(watched))
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
+        self._beside.start(self._report(watched))
 
     async def _report(self, watched: Watched) -> None:
         order, status = watched.order, None
