@@ -67,19 +67,11 @@ class Engine:
         self._transaction = Transaction(replica) if len(parts) > 1 else None
         self._runs: list[Callable[..., StepResult]] = []
         self._sums: list[Sums] = []
-        self._slots: Sequence[int] = ()
         self._controls: list[Control] = []
 
-    def join(
-        self,
-        collective: Collective,
-        *,
-        generation: int = 1,
-        skip: Sequence[tuple[int, int, int]] = (),
-        slots: Sequence[int] = (),
-    ) -> None:
+    def join(self, collective: Collective, *, generation: int = 1, skip: Sequence[tuple[int, int, int]] = ()) -> None:
         """Takes a place in a generation; raises JobError where it has more workers than micro-batches. ``skip``: (step from 1,
-        first, one past the last) of micro-batches whose rows count as bad; ``slots``: the workers' numbers by rank."""
+        first, one past the last) of micro-batches whose rows count as bad."""
         if collective.size > self.plan.micro_batches:
             raise JobError(
                 f"{collective.size} workers cannot share {self.plan.micro_batches} micro-batches",
@@ -90,7 +82,6 @@ class Engine:
         self.collective = collective
         self.batches.forget()
         self.batches.left_out = frozenset((step - 1, i) for step, first, stop in skip for i in range(first, stop))
-        self._slots = slots
         self._runs = [self._ready(n, part, collective, generation) for n, part in enumerate(self._parts)]
 
     def leave(self) -> None:
@@ -153,7 +144,7 @@ class Engine:
         trained = len(part.parameters.parameters) if isinstance(part, DescendPart) else 0
         control = Control(
             **place, micro_batches=self.plan.micro_batches, parameters=trained, generation=generation, plan=self._digest,
-            slots=self._slots,
+            slots=collective.slots,
         )  # fmt: skip
         self._controls.append(control)
         if isinstance(part, GatherPart):

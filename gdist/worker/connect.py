@@ -35,12 +35,13 @@ def connect(
     collective: Collective | None = None
     try:
         fault_point("form_connected", generation=membership.generation)
+        slots = [slot for slot, _ in membership.workers]
         if device == "cpu" and membership.one_host:
-            collective = Sockets(peers, rank=membership.rank, waiting=waiting)
+            collective = Sockets(peers, rank=membership.rank, slots=slots, waiting=waiting)
         else:
             host = None if os.environ.get("GLOO_SOCKET_IFNAME") else door.address[0]
             collective = Distributed(
-                peers, rank=membership.rank, device=device, host=host, waiting=waiting, cancelled=cancelled
+                peers, rank=membership.rank, slots=slots, device=device, host=host, waiting=waiting, cancelled=cancelled
             )
         fault_point("group_formed", generation=membership.generation)
     except BaseException:  # the peers are free at once

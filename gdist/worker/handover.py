@@ -84,26 +84,17 @@ class Weights:
         pass
 
 
-def level(
-    collective: Collective,
-    holder: Holder,
-    *,
-    source: int | None = None,
-    device: torch.device | None = None,
-    slots: Sequence[int] = (),
-) -> bool:
-    """All workers call it. ``source``: the rank that counts among those who are equally far; ``slots``: the workers' numbers by
-    rank. Returns whether this worker has taken over another's state.
+def level(collective: Collective, holder: Holder, *, source: int | None = None, device: torch.device | None = None) -> bool:
+    """All workers call it. ``source``: the rank that counts among those who are equally far. Returns whether this worker has
+    taken over another's state.
 
     Raises PeerLost, ReplicasDiffer, and RunFailed where nobody has any state."""
-    taken = _level(collective, holder, source, device, slots or range(collective.size))
+    taken = _level(collective, holder, source, device)
     holder.agreed = True
     return taken
 
 
-def _level(
-    collective: Collective, holder: Holder, source: int | None, device: torch.device | None, slots: Sequence[int]
-) -> bool:
+def _level(collective: Collective, holder: Holder, source: int | None, device: torch.device | None) -> bool:
     rank = collective.rank
     if collective.size == 1 and holder.place is not None:
         return False
@@ -114,7 +105,7 @@ def _level(
         raise RunFailed("no worker of the generation has any state to go on from", help="gdist resume RUN")
     equal = [r for r, row in enumerate(rows) if row.place == furthest]
     lead = rows[source if source in equal else equal[0]]
-    _require_alike(rows, [r for r in equal if rows[r].agreed and lead.agreed], lead, slots)
+    _require_alike(rows, [r for r in equal if rows[r].agreed and lead.agreed], lead, collective.slots)
     level_with = [r for r in equal if rows[r].same_as(lead)]
     behind = [r for r in range(len(rows)) if r not in level_with]
     if not behind:
@@ -137,7 +128,7 @@ def _level(
     if header is not None:
         holder.load_facts(header["facts"], header["aside"])
     after = _roll(collective, _row(holder) if rank in behind else own, device)
-    _require_alike(after, range(len(after)), lead, slots)
+    _require_alike(after, range(len(after)), lead, collective.slots)
     return header is not None
 
 

@@ -92,11 +92,10 @@ class Member(Prepared):
         assert training is not None, "made just now, or before"
         session = training.session
         fault_point("handover")
-        slots = [slot for slot, _ in membership.workers]
-        level(collective, session.state, source=membership.source, device=built.device, slots=slots)
+        level(collective, session.state, source=membership.source, device=built.device)
         fault_point("level")
         built.engine.at = self._allowances.enter
-        built.engine.join(collective, generation=membership.generation, skip=membership.skip, slots=slots)
+        built.engine.join(collective, generation=membership.generation, skip=membership.skip)
         session.generation = membership.generation
         if membership.rank == 0:
             self.outbox.lead()

@@ -142,6 +142,17 @@ def test_a_worker_at_another_step_is_named() -> None:
     ]
 
 
+def test_workers_whose_weights_differ_are_named_by_the_numbers_that_users_know() -> None:
+    cut, outs = Plan(4, batch_size=4, micro_batches=3).cut(0), []
+    controls = [Control(rank=r, size=3, micro_batches=3, parameters=1, slots=(4, 0, 7)) for r in range(3)]
+    for rank, control in enumerate(controls):
+        control.open(cut, weights_hash=11 if rank == 2 else 10)
+        outs.append(torch.zeros(control.elements))
+        control.encode(outs[-1], has_gradient=[True], compute_s=0.5)
+    with pytest.raises(ReplicasDiffer, match="the weights of worker 7 are not the same bits"):
+        controls[0].decode(sum(outs))
+
+
 def test_control_carries_doubles_through_float32() -> None:
     control = Control(rank=0, size=1, micro_batches=2, parameters=1)
     cut = Plan(4, batch_size=4, micro_batches=2).cut(0)

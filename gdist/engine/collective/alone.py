@@ -18,6 +18,7 @@ _DONE = _Done()
 class Alone:
     rank = 0
     size = 1
+    slots: Sequence[int] = (0,)
     overlaps = False
 
     def all_reduce(self, tensor: Tensor) -> _Done:

@@ -25,6 +25,7 @@ class Collective(Protocol):
 
     rank: int
     size: int
+    slots: Sequence[int]  # the workers' numbers by rank, as users know them: errors name these
     overlaps: bool  # whether what is started goes on while this thread computes
 
     def all_reduce(self, tensor: Tensor) -> Pending:

@@ -62,6 +62,7 @@ class Distributed:
         peers: Mapping[int, socket.socket],
         *,
         rank: int,
+        slots: Sequence[int] = (),
         device: str = "cpu",
         host: str | None = None,
         deadline_s: float = DEADLINE_S,
@@ -71,6 +72,7 @@ class Distributed:
     ) -> None:
         self.rank = rank
         self.size = len(peers) + 1
+        self.slots = slots or range(self.size)
         self.waiting = waiting or nullcontext()
         self.under_way = 0  # transfers that were started and not waited for
         self._nccl = device != "cpu"

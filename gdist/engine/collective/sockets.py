@@ -49,11 +49,13 @@ class Sockets:
         peers: Mapping[int, socket.socket],
         *,
         rank: int,
+        slots: Sequence[int] = (),
         deadline_s: float = DEADLINE_S,
         waiting: AbstractContextManager[object] | None = None,
     ) -> None:
         self.rank = rank
         self.size = len(peers) + 1
+        self.slots = slots or range(self.size)
         self._peers = dict(peers)
         self._deadline_s = deadline_s
         self._waiting = waiting or nullcontext()
