@@ -109,24 +109,14 @@ def table(found: dict[str, Any]) -> str:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parse.add_argument("--only", type=_names(PARTS), default=list(PARTS), help=",".join(PARTS))
+    parse.add_argument("--only", type=launch.names(PARTS), default=list(PARTS), help=",".join(PARTS))
     known = [SCAN, *dict.fromkeys(name for part in PARTS.values() for name in part)]
-    parse.add_argument("--contenders", type=_names(known), default=known, help=",".join(known))
+    parse.add_argument("--contenders", type=launch.names(known), default=known, help=",".join(known))
     parse.add_argument("--rounds", type=int, default=5)
     parse.add_argument("--rows", type=int, default=400_000)
     parse.add_argument("--memory", type=int, default=250, help="bytes for each row of the table; one takes 273")
     parse.add_argument("--json", action="store_true")
     return parse.parse_args(arguments)
-
-
-def _names(known: Sequence[str] | dict[str, Any]) -> Any:
-    def names(text: str) -> list[str]:
-        wrong = [name for name in text.split(",") if name not in known]
-        if wrong:
-            raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: not among {', '.join(known)}")
-        return text.split(",")
-
-    return names
 
 
 def _among(name: str, wanted: list[str]) -> bool:

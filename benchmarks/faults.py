@@ -150,22 +150,12 @@ SUMMARIES: dict[str, Callable[[list[dict[str, Any]]], dict[str, Any]]] = {
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parse.add_argument("--only", type=_names(PARTS), default=PARTS, help=",".join(PARTS))
-    parse.add_argument("--contenders", type=_names(CONTENDERS), default=CONTENDERS, help=",".join(CONTENDERS))
+    parse.add_argument("--only", type=launch.names(PARTS), default=PARTS, help=",".join(PARTS))
+    parse.add_argument("--contenders", type=launch.names(CONTENDERS), default=CONTENDERS, help=",".join(CONTENDERS))
     parse.add_argument("--rounds", type=int, default=3)
     parse.add_argument("--seed", type=int, default=0, help="of the times and victims")
     parse.add_argument("--json", action="store_true")
     return parse.parse_args(arguments)
-
-
-def _names(known: list[str]) -> Any:
-    def names(text: str) -> list[str]:
-        wrong = [name for name in text.split(",") if name not in known]
-        if wrong:
-            raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: not among {', '.join(known)}")
-        return text.split(",")
-
-    return names
 
 
 if __name__ == "__main__":

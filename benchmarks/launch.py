@@ -5,6 +5,7 @@ Each worker gets one thread. A process that fails, or a run that takes longer th
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,16 @@ def end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def names(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """For argparse: several of ``known``, parted by commas."""
+    among = list(known)
+
+    def parsed(text: str) -> list[str]:
+        wrong = [name for name in text.split(",") if name not in among]
+        if wrong:
+            raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: not among {', '.join(among)}")
+        return text.split(",")
+
+    return parsed

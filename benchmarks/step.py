@@ -105,23 +105,13 @@ def table(found: dict[str, Any]) -> str:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parse.add_argument("--workload", type=_names(WORKLOADS), default=WORKLOADS, help=",".join(WORKLOADS))
-    parse.add_argument("--contenders", type=_names(CONTENDERS), default=CONTENDERS, help=",".join(CONTENDERS))
+    parse.add_argument("--workload", type=launch.names(WORKLOADS), default=WORKLOADS, help=",".join(WORKLOADS))
+    parse.add_argument("--contenders", type=launch.names(CONTENDERS), default=CONTENDERS, help=",".join(CONTENDERS))
     parse.add_argument("--rounds", type=int, default=5)
     parse.add_argument("--steps", type=int, help="timed steps of a run (default: by workload)")
     parse.add_argument("--warm-up", type=int, help="steps before them (default: by workload)")
     parse.add_argument("--json", action="store_true")
     return parse.parse_args(arguments)
-
-
-def _names(known: list[str]) -> Any:
-    def names(text: str) -> list[str]:
-        wrong = [name for name in text.split(",") if name not in known]
-        if wrong:
-            raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: not among {', '.join(known)}")
-        return text.split(",")
-
-    return names
 
 
 def _round(workload: str, given: argparse.Namespace, *, turn: int, failures: list[str]) -> Round:
