@@ -7,22 +7,34 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def whole_file(path: Path, *, synced: Callable[[], object] = lambda: None) -> Iterator[BinaryIO]:
+    """A file to write to that takes the place of ``path``, durably, as the block ends; an error leaves the old one as it was.
+    ``synced`` is called once the bytes are on the disk, and not yet at ``path``. Raises OSError."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    try:
+        with open(aside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        synced()
+        os.replace(aside, path)
+        sync_folder(path.parent)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replaces ``path`` by ``content``, durably. Raises OSError and leaves the old file as it was."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
-    try:
-        with open(aside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def sync_file(path: Path) -> None:

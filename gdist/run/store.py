@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from gdist.durable import sync_folder
+from gdist.durable import sync_folder, whole_file
 from gdist.fault_points import fault_point
 
 if TYPE_CHECKING:
@@ -87,23 +87,14 @@ class LocalStore:
             raise
 
     def write(self, folder: str, file: str, content: Iterable[bytes | memoryview]) -> dict[str, int | str]:
-        path = self.root / folder / file
-        aside = path.with_name(f".{file}.{os.getpid()}.aside")
         digest, size = hashlib.sha256(), 0
-        try:
-            with open(aside, "wb", buffering=0) as out:
-                for piece in content:
-                    digest.update(piece)
-                    size += len(piece)
-                    _write_all(out.fileno(), piece)
-                fault_point("checkpoint_written")
-                os.fsync(out.fileno())
-            fault_point("checkpoint_synced")
-            os.replace(aside, path)
-            sync_folder(path.parent)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+        with whole_file(self.root / folder / file, synced=lambda: fault_point("checkpoint_synced")) as out:
+            for piece in content:
+                digest.update(piece)
+                size += len(piece)
+                out.write(piece)
+            out.flush()
+            fault_point("checkpoint_written")
         return {"bytes": size, "sha256": digest.hexdigest()}
 
     def pieces(self, folder: str, file: str) -> Iterator[bytes]:
@@ -159,9 +150,3 @@ def above(path: Location) -> tuple[Location, str]:
     base, mark, query = str(path).partition("?")
     where, _, name = base.rstrip("/").rpartition("/")
     return where + mark + query, name
-
-
-def _write_all(descriptor: int, piece: bytes | memoryview) -> None:
-    left = memoryview(piece)
-    while len(left):
-        left = left[os.write(descriptor, left) :]
