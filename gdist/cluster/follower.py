@@ -27,6 +27,7 @@ class Seen:
 
     def __init__(self) -> None:
         self._times: dict[float, None] = {}
+        self._forgotten = 0.0  # the newest time that is not remembered any more
         self._since: float | None = None  # the first that this watcher was told: older is of an earlier session
 
     def new(self, update: Update) -> Update | None:
@@ -38,11 +39,12 @@ class Seen:
         for each in (*events, *lines):
             self._times[each["time"]] = None
         while len(self._times) > REMEMBERED:
-            del self._times[next(iter(self._times))]
+            self._forgotten = max(self._forgotten, oldest := next(iter(self._times)))
+            del self._times[oldest]
         return replace(update, events=events, lines=lines) if events or lines or update.output else None
 
     def _is_new(self, time: float) -> bool:
-        return time not in self._times and (self._since is None or time >= self._since)
+        return time not in self._times and time > self._forgotten and (self._since is None or time >= self._since)
 
 
 class Follower:
